@@ -1,0 +1,1 @@
+//! The whole product, run as a user runs it.
