@@ -1,0 +1,77 @@
+//! Bytes to profiles. Every decoder is bounded by [`Limits`], takes all of a body or nothing,
+//! and never panics.
+
+mod folded;
+mod inflate;
+mod pprof;
+mod speedscope;
+
+use crate::error::DecodeError;
+use crate::limits::Limits;
+use crate::profile::Profile;
+
+pub use self::folded::folded;
+pub use self::pprof::pprof;
+pub use self::speedscope::speedscope;
+
+/// Reads a profile of any known format, found by its content: gzip (around any of them), JSON
+/// as speedscope, text as folded, anything else as pprof.
+///
+/// # Errors
+/// The decoder's [`DecodeError`]; nothing was taken then.
+pub fn any(bytes: &[u8], limits: &Limits) -> Result<Profile, DecodeError> {
+    let bytes = inflate::gunzip_if_needed(bytes, limits)?;
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => Err(DecodeError::Empty),
+        Some(b'{' | b'[') => speedscope(&bytes, limits),
+        Some(_) if is_text(&bytes) => folded(&bytes, limits),
+        Some(_) => pprof(&bytes, limits),
+    }
+}
+
+/// Text has no control characters but white space. A pprof file always has some: its ids and
+/// lengths are small numbers.
+fn is_text(bytes: &[u8]) -> bool {
+    let control = |byte: &u8| *byte < 0x20 && !byte.is_ascii_whitespace();
+    !bytes.iter().any(control) && std::str::from_utf8(bytes).is_ok()
+}
+
+/// Checks a name against the limit.
+fn name_fits(name: &str, limits: &Limits) -> Result<(), DecodeError> {
+    let (bytes, limit) = (name.len(), limits.name_bytes_max);
+    if bytes > limit {
+        Err(DecodeError::NameTooLong { bytes, limit })
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks a stack's depth against the limit.
+const fn depth_fits(sample: usize, depth: usize, limits: &Limits) -> Result<(), DecodeError> {
+    let limit = limits.stack_depth_max;
+    if depth > limit {
+        Err(DecodeError::StackTooDeep { sample, limit })
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks the number of stack nodes against the limit.
+const fn nodes_fit(count: usize, limits: &Limits) -> Result<(), DecodeError> {
+    let limit = limits.stack_nodes_max;
+    if count > limit {
+        Err(DecodeError::TooManyStacks { limit })
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks the number of samples against the limit.
+const fn samples_fit(count: usize, limits: &Limits) -> Result<(), DecodeError> {
+    let limit = limits.samples_max;
+    if count > limit {
+        Err(DecodeError::TooManySamples { limit })
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! Sets of labels, shared by the samples that carry them.
+
+use std::collections::HashMap;
+
+use crate::stack::index;
+use crate::string_table::StringId;
+
+/// The place of a label set in its profile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LabelSetId(pub(crate) u32);
+
+impl LabelSetId {
+    /// The set without labels, present in every profile.
+    pub const EMPTY: Self = Self(0);
+}
+
+/// Labels sorted by key, at most one value a key.
+pub(crate) type LabelSet = Vec<(StringId, StringId)>;
+
+/// Label sets in order of first use; the first one is empty.
+#[derive(Clone, Debug)]
+pub(crate) struct LabelTable {
+    sets: Vec<LabelSet>,
+    ids: HashMap<LabelSet, LabelSetId>,
+}
+
+impl Default for LabelTable {
+    fn default() -> Self {
+        Self {
+            sets: vec![Vec::new()],
+            ids: HashMap::from([(Vec::new(), LabelSetId::EMPTY)]),
+        }
+    }
+}
+
+impl LabelTable {
+    pub(crate) fn intern(&mut self, set: LabelSet) -> LabelSetId {
+        if let Some(id) = self.ids.get(&set) {
+            return *id;
+        }
+        let id = LabelSetId(index(self.sets.len()));
+        self.sets.push(set.clone());
+        self.ids.insert(set, id);
+        id
+    }
+
+    pub(crate) fn set(&self, id: LabelSetId) -> &[(StringId, StringId)] {
+        &self.sets[id.0 as usize]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.sets.len()
+    }
+}
+
+/// Label keys with a meaning of their own.
+pub mod labels {
+    /// The entry point: a route template, a job name, a script.
+    pub const ENTRY: &str = "entry";
+    /// How samples without an entry point are shown.
+    pub const NO_ENTRY: &str = "(none)";
+}

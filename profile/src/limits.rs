@@ -1,0 +1,48 @@
+//! Bounds on what a decoder accepts.
+
+/// Bounds that keep a hostile body from taking more memory than its size allows.
+///
+/// A decoder uses at most about ten times the inflated size, and stops at the first bound that
+/// is passed: it never shortens what it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Size after decompression, in bytes.
+    pub inflated_bytes_max: usize,
+    /// Samples in one body.
+    pub samples_max: usize,
+    /// Frames in one stack.
+    pub stack_depth_max: usize,
+    /// Nodes of the prefix tree of all stacks: the decoder's main cost, about 40 bytes each.
+    pub stack_nodes_max: usize,
+    /// Length of one name (function, file, label), in bytes.
+    pub name_bytes_max: usize,
+    /// Labels on one sample.
+    pub labels_max: usize,
+}
+
+impl Default for Limits {
+    /// What a collector takes from a stranger: 64 MiB, a million samples of at most 4,096
+    /// frames, two million stack nodes, names of at most 16 KiB, 32 labels on a sample.
+    fn default() -> Self {
+        Self {
+            inflated_bytes_max: 64 << 20,
+            samples_max: 1_000_000,
+            stack_depth_max: 4_096,
+            stack_nodes_max: 2_000_000,
+            name_bytes_max: 16 << 10,
+            labels_max: 32,
+        }
+    }
+}
+
+impl Limits {
+    /// No bounds: for what was bounded when it was stored.
+    pub const TRUSTED: Self = Self {
+        inflated_bytes_max: usize::MAX,
+        samples_max: usize::MAX,
+        stack_depth_max: usize::MAX,
+        stack_nodes_max: usize::MAX,
+        name_bytes_max: usize::MAX,
+        labels_max: usize::MAX,
+    };
+}
