@@ -1,0 +1,139 @@
+//! The table of the functions that weigh most.
+
+use std::cmp::Reverse;
+
+use flashlamp_profile::{FunctionRow, Profile, by_function};
+use maud::{Markup, html};
+
+use super::layout::{bar, name, ratio};
+use crate::svg::Options;
+use crate::{format, link, text};
+
+/// How many functions are taken by self, and how many by total; both lists overlap.
+const ROWS_EACH_MAX: usize = 40;
+
+/// Functions by self, then by total, in the column and unit of the graph.
+///
+/// `page_url` is the address of this page with its query: a name links to it with a search, so
+/// that the function is highlighted in the graph.
+pub(super) fn function_table(profile: &Profile, options: &Options, page_url: &str) -> Markup {
+    let total = profile.column_total(options.column);
+    let all = by_function(profile, options.column);
+    let count = u64::try_from(all.len()).unwrap_or(u64::MAX);
+    let rows = heaviest(all);
+    if rows.is_empty() {
+        return html! {};
+    }
+    let left_out = count - u64::try_from(rows.len()).unwrap_or(count);
+    html! {
+        section.functions {
+            h2 { "Functions" }
+            p.hint {
+                "Self is time in the function's own code, total includes what it calls."
+                @if left_out != 0 { " " (format::counted(left_out, "lighter function")) " not listed." }
+            }
+            div.scroll {
+                table.sortable {
+                    thead { tr {
+                        th.number scope="col" aria-sort="descending" colspan="2" { "Self" }
+                        th.number scope="col" colspan="2" { "Total" }
+                        th scope="col" { "Function" }
+                        th scope="col" { "File" }
+                    } }
+                    tbody {
+                        @for row in &rows { (function_row(row, options, total, page_url)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn function_row(row: &FunctionRow, options: &Options, total: u64, page_url: &str) -> Markup {
+    html! {
+        tr {
+            td.number data-sort=(row.self_value) { (options.unit.format(row.self_value)) }
+            td.number.share {
+                (bar(ratio(row.self_value, total))) (format::percent(row.self_value, total))
+            }
+            td.number data-sort=(row.total) { (options.unit.format(row.total)) }
+            td.number.share {
+                (bar(ratio(row.total, total))) (format::percent(row.total, total))
+            }
+            td.function {
+                a href=(search_link(page_url, &row.name)) title="Highlight in the graph" {
+                    (name(&row.name))
+                }
+            }
+            td.file { @if let Some(file) = &row.file { (name(file)) } }
+        }
+    }
+}
+
+/// The heaviest by self and the heaviest by total, each once, by self and then by total.
+fn heaviest(mut rows: Vec<FunctionRow>) -> Vec<FunctionRow> {
+    // They come by total.
+    let mut chosen: Vec<FunctionRow> = Vec::new();
+    if rows.len() > ROWS_EACH_MAX {
+        let rest = rows.split_off(ROWS_EACH_MAX);
+        chosen = std::mem::replace(&mut rows, rest);
+        rows.sort_by_key(|row| Reverse(row.self_value));
+        let heavy_self = rows
+            .into_iter()
+            .take(ROWS_EACH_MAX)
+            .filter(|row| row.self_value != 0);
+        chosen.extend(heavy_self);
+    } else {
+        chosen.append(&mut rows);
+    }
+    chosen.sort_by(|a, b| {
+        let weight = |row: &FunctionRow| Reverse((row.self_value, row.total));
+        weight(a).cmp(&weight(b)).then_with(|| a.name.cmp(&b.name))
+    });
+    chosen
+}
+
+/// The page with a search for exactly this function, as the graph's script reads it.
+fn search_link(page_url: &str, function: &str) -> String {
+    let mut pattern = String::from("^");
+    for character in text::visible(function).chars() {
+        if character.is_ascii_punctuation() && character != '_' {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push_str(" \\(");
+    let separator = if page_url.contains('?') { '&' } else { '?' };
+    format!("{page_url}{separator}s={}", link::encode(&pattern))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_link_finds_exactly_one_name() {
+        assert_eq!(
+            search_link("/profile/1", "a<b>::c d"),
+            "/profile/1?s=%5Ea%5C%3Cb%5C%3E%5C%3A%5C%3Ac%20d%20%5C%28"
+        );
+        assert!(search_link("/day/x/y?entry=z", "f").starts_with("/day/x/y?entry=z&s="));
+    }
+
+    #[test]
+    fn the_heaviest_by_self_and_by_total_are_both_there() {
+        let row = |index: u64, self_value, total| FunctionRow {
+            name: format!("f{index:03}"),
+            file: None,
+            self_value,
+            total,
+        };
+        let mut rows: Vec<_> = (0..100).map(|index| row(index, 0, 1000 - index)).collect();
+        rows.extend((100..200).map(|index| row(index, 300 - index, 300 - index)));
+        let names: Vec<_> = heaviest(rows).into_iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), 2 * ROWS_EACH_MAX);
+        assert_eq!(names[0], "f100");
+        assert!(names.contains(&"f000".to_owned()));
+        assert!(!names.contains(&"f050".to_owned()));
+    }
+}

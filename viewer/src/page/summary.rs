@@ -1,0 +1,71 @@
+//! Numbers above a graph: facts, and where every sample went.
+
+use flashlamp_profile::{Profile, Tally, losses};
+use maud::{Markup, html};
+
+use super::layout::name;
+use crate::format;
+
+/// One fact of a page's head: a word and what it is.
+pub(super) fn fact(word: &str, value: &Markup) -> Markup {
+    html! { div { dt { (word) } dd { (value) } } }
+}
+
+/// `taken = stored + lost`, the losses by reason, and what was truncated.
+///
+/// The numbers are also in `data-` attributes, for programs that read the page.
+pub(super) fn counts(profile: &Profile) -> Markup {
+    let (taken, stored, lost) = (profile.taken(), profile.stored(), profile.lost());
+    let truncated = profile.truncated();
+    html! {
+        section.counts aria-label="Samples"
+            data-taken=(taken.samples) data-stored=(stored.samples) data-lost=(lost.samples)
+            data-truncated=(truncated.samples)
+            data-taken-events=(taken.events) data-stored-events=(stored.events)
+            data-lost-events=(lost.events) {
+            p.equation {
+                (term("taken", taken)) " = " (term("stored", stored)) " + "
+                span.losses[lost.samples != 0 || lost.events != 0] { (term("lost", lost)) }
+            }
+            @if !profile.losses().is_empty() {
+                ul.reasons {
+                    @for (reason, tally) in profile.losses() {
+                        li data-reason=(crate::text::visible(reason)) title=[explain(reason)] {
+                            (name(&reason.replace('_', " "))) " "
+                            b { (format::count(tally.samples)) }
+                        }
+                    }
+                }
+            }
+            @if truncated.samples != 0 {
+                p.truncated title="Their stacks were deeper than the agent keeps." {
+                    b { (format::count(truncated.samples)) } " truncated"
+                }
+            }
+            @if taken.samples != taken.events {
+                p.periods {
+                    "in periods: " (format::count(taken.events)) " = "
+                    (format::count(stored.events)) " + " (format::count(lost.events))
+                }
+            }
+        }
+    }
+}
+
+fn term(word: &str, tally: Tally) -> Markup {
+    html! { span.term { b { (format::count(tally.samples)) } " " (word) } }
+}
+
+/// What a loss reason means, for the reasons that this version knows.
+fn explain(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        losses::RING_FULL => "The sampled thread's buffer was full when the timer fired.",
+        losses::QUEUE_FULL => "The agent had too many profiles waiting to be sent.",
+        losses::COLLECTOR_REFUSED => "The collector did not accept what the agent sent.",
+        losses::COLLECTOR_UNREACHABLE => "The agent could not reach the collector.",
+        losses::THREAD_TABLE_FULL => "The process had more threads than the agent can follow.",
+        losses::LATE_SIGNAL => "The timer fired after its profile had ended.",
+        losses::UNACCOUNTED => "Counted by the kernel, and seen by nobody.",
+        _ => return None,
+    })
+}
