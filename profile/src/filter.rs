@@ -11,6 +11,10 @@ use crate::stack::StackId;
 /// The header stays. Losses have no labels, so none can be said to be of this part: the result
 /// has none, and whoever shows it shows the whole profile's losses beside it.
 #[must_use]
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "parts of a valid profile are valid"
+)]
 pub fn with_label(profile: &Profile, key: &str, value: &str) -> Profile {
     let keep: Vec<bool> = (0..profile.labels.len())
         .map(|place| {

@@ -136,6 +136,10 @@ impl Merger {
     }
 
     /// The sum. Without any profile it is the empty profile.
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "sums of valid profiles are valid"
+    )]
     pub fn finish(mut self) -> Profile {
         for sum in &self.sums {
             let row = NewSample {

@@ -96,10 +96,8 @@ impl<'b> Tables<'b> {
                     tables.field(tag, field, limits)?;
                     tables.tables_fit(limits)?;
                 }
-                WireType::SixtyFourBit | WireType::ThirtyTwoBit => {
-                    let length = if wire == WireType::SixtyFourBit { 8 } else { 4 };
-                    rest = rest.get(length..).ok_or_else(|| bad("it ends early"))?;
-                }
+                WireType::SixtyFourBit => rest = skip(rest, 8)?,
+                WireType::ThirtyTwoBit => rest = skip(rest, 4)?,
                 WireType::StartGroup | WireType::EndGroup => return Err(bad("it holds a group")),
             }
         }
@@ -198,6 +196,10 @@ impl<'b> Tables<'b> {
             self.string(value_type.unit)?,
         ))
     }
+}
+
+fn skip(rest: &[u8], length: usize) -> Result<&[u8], DecodeError> {
+    rest.get(length..).ok_or_else(|| bad("it ends early"))
 }
 
 fn varint(rest: &mut &[u8]) -> Result<u64, DecodeError> {

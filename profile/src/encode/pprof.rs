@@ -27,6 +27,7 @@ use crate::value_type::ValueType;
 /// The profile as a pprof file, compressed with gzip as pprof files are.
 ///
 /// Values above 2^63 are written as 2^63 - 1: the format is signed.
+#[expect(clippy::missing_panics_doc, reason = "writing to memory does not fail")]
 pub fn pprof(profile: &Profile) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder

@@ -19,6 +19,7 @@ use crate::units::{Nanos, Period, Timestamp};
 /// one function once for each line. A top-level `flashlamp` object, which speedscope ignores,
 /// holds the start, the period and the accounts; labels and event counts of single samples are
 /// not kept (a reader derives counts from weights and period).
+#[expect(clippy::missing_panics_doc, reason = "numbers and text serialize")]
 pub fn speedscope(profile: &Profile) -> String {
     let mut frames = Frames {
         profile,
