@@ -1,0 +1,73 @@
+//! Runs the shop with the profiler in it, until it is told to stop.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use flashlamp::Agent;
+use tokio::net::TcpListener;
+
+use crate::bank::{self, BankClient};
+use crate::routes::{self, Shop};
+
+/// What the agent's last window and the profiles that wait may take to reach the collector.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// How the agent in the shop is set up.
+#[derive(Clone, Debug)]
+pub struct Profiling {
+    /// The collector's URL.
+    pub collector: String,
+    /// How often the agent sends what it sampled of the whole service.
+    pub window: Duration,
+}
+
+/// Binds `listen`; a port that is taken is an error that names the flag to choose another.
+///
+/// # Errors
+/// The address is taken, is not this machine's, or is none.
+pub async fn bind(listen: &str, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(listen)
+        .await
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                anyhow::anyhow!("{listen} is in use already; choose another address with {flag}")
+            }
+            _ => {
+                anyhow::Error::new(error).context(format!("cannot listen on {listen} (see {flag})"))
+            }
+        })
+}
+
+/// Serves the shop on `listener` until `stop` ends, then flushes the agent.
+///
+/// Blocks a thread of the runtime while it fills the database and while it flushes.
+///
+/// # Errors
+/// The agent cannot start on this machine, or a socket fails.
+pub async fn serve(
+    listener: TcpListener,
+    profiling: Profiling,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let bank = bind("127.0.0.1:0", "nothing").await?;
+    let shop = Shop::new(BankClient::new(bank.local_addr()?)?)?;
+    let agent = Agent::builder()
+        .service("shop")
+        .collector(profiling.collector)
+        //.window(profiling.window)
+        // Whoever can reach the shop may have a request profiled, which costs time and shows the
+        // names of functions. That is right for a demo that listens on the loopback interface; a
+        // service that others reach leaves this line out, and then the header is refused.
+        .allow_unsigned_toggles()
+        .start()
+        .context("starting the profiler")?;
+    let app = routes::router(shop).layer(agent.request_layer());
+    tokio::select! {
+        served = axum::serve(listener, app).with_graceful_shutdown(stop) => served?,
+        served = axum::serve(bank, bank::router()) => served?,
+    }
+    tokio::task::block_in_place(|| agent.shutdown(FLUSH));
+    Ok(())
+}
