@@ -2,11 +2,7 @@
 //!
 //! `cargo bench -p flashlamp-profile`. The baseline of a merge is the plain sum of the same
 //! folded lines in a hash map of text, measured in the same run.
-#![expect(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a bench, with generated functions"
-)]
+#![expect(clippy::unwrap_used, reason = "a bench")]
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

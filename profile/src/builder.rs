@@ -10,10 +10,10 @@ use crate::loss::Tally;
 use crate::mapping::{Mapping, MappingId};
 use crate::profile::Profile;
 use crate::sample::SampleRow;
-use crate::stack::{StackId, StackTable, index};
+use crate::stack::{StackId, StackTable};
 use crate::string_table::StringTable;
 use crate::thread::{Thread, ThreadId};
-use crate::units::{EventCount, Nanos, Period, Timestamp};
+use crate::units::{EventCount, Nanos, Period, Timestamp, index};
 use crate::value_type::ValueType;
 
 /// Collects tables and samples, then checks them once.

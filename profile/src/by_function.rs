@@ -31,7 +31,7 @@ pub fn by_function(profile: &Profile, column: Column) -> Vec<FunctionRow> {
         if value == 0 {
             continue;
         }
-        let stack = crate::StackId(crate::stack::index(place));
+        let stack = crate::StackId(crate::units::index(place));
         let leaf = of(profile.stacks.node(stack).frame).0 as usize;
         self_values[leaf] = self_values[leaf].saturating_add(value);
         for frame in profile.stacks.leaf_first(stack) {
@@ -45,7 +45,7 @@ pub fn by_function(profile: &Profile, column: Column) -> Vec<FunctionRow> {
     let mut rows: Vec<FunctionRow> = (0..functions)
         .filter(|place| totals[*place] > 0)
         .map(|place| {
-            let id = FunctionId(crate::stack::index(place));
+            let id = FunctionId(crate::units::index(place));
             FunctionRow {
                 name: profile.function_name(id).to_owned(),
                 file: profile.function_file(id).map(str::to_owned),

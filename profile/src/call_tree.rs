@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::column::Column;
-use crate::frame::{FrameKind, markers};
+use crate::frame::FrameKind;
 use crate::function::FunctionId;
 use crate::profile::Profile;
 
@@ -57,7 +57,7 @@ impl<'p> CallTree<'p> {
             if value == 0 {
                 continue;
             }
-            let stack = crate::StackId(crate::stack::index(place));
+            let stack = crate::StackId(crate::units::index(place));
             let mut at = ROOT;
             for frame in profile.stacks.leaf_first(stack) {
                 let record = profile.frames.record(frame);
@@ -224,22 +224,6 @@ impl<'p> Growing<'p> {
             .function
             .and_then(|function| self.profile.function_file(function));
         (std::cmp::Reverse(node.total), name, file, node.kind)
-    }
-}
-
-/// A frame's name as folded text can carry it: `;` and line breaks have a meaning there.
-pub(crate) fn folded_name(name: &str) -> String {
-    let clean = |c: char| match c {
-        ';' => ':',
-        c if c.is_control() => ' ',
-        c => c,
-    };
-    let name: String = name.chars().map(clean).collect();
-    let name = name.trim();
-    if name.is_empty() {
-        markers::NO_STACK.to_owned()
-    } else {
-        name.to_owned()
     }
 }
 

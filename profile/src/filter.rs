@@ -18,7 +18,7 @@ use crate::stack::StackId;
 pub fn with_label(profile: &Profile, key: &str, value: &str) -> Profile {
     let keep: Vec<bool> = (0..profile.labels.len())
         .map(|place| {
-            let id = crate::LabelSetId(crate::stack::index(place));
+            let id = crate::LabelSetId(crate::units::index(place));
             profile.label(id, key).unwrap_or_default() == value
         })
         .collect();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::function::FunctionId;
 use crate::mapping::{Mapping, MappingId};
 use crate::profile::Profile;
-use crate::stack::index;
+use crate::units::index;
 
 /// The place of a frame in its profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

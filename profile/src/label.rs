@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::stack::index;
 use crate::string_table::StringId;
+use crate::units::index;
 
 /// The place of a label set in its profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

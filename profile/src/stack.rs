@@ -3,17 +3,13 @@
 use std::collections::HashMap;
 
 use crate::frame::FrameId;
+use crate::units::index;
 
 /// The place of a stack in its profile.
 ///
 /// Parents stand before children, so that one pass over the table in reverse sums totals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StackId(pub(crate) u32);
-
-/// A table index as it is stored: tables are bounded far below 2^32 entries.
-pub(crate) fn index(place: usize) -> u32 {
-    u32::try_from(place).expect("a table of a profile has fewer than 2^32 entries")
-}
 
 /// One node of the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

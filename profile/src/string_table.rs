@@ -20,7 +20,7 @@ impl StringTable {
         if let Some(id) = self.ids.get(text) {
             return *id;
         }
-        let id = StringId(crate::stack::index(self.strings.len()));
+        let id = StringId(crate::units::index(self.strings.len()));
         let text: Arc<str> = text.into();
         self.strings.push(Arc::clone(&text));
         self.ids.insert(text, id);

@@ -197,3 +197,8 @@ impl Sum for EventCount {
         items.fold(Self::ZERO, Add::add)
     }
 }
+
+/// A table index as it is stored: tables are bounded far below 2^32 entries.
+pub(crate) fn index(place: usize) -> u32 {
+    u32::try_from(place).expect("a table of a profile has fewer than 2^32 entries")
+}

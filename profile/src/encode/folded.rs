@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use crate::call_tree::folded_name;
 use crate::column::Column;
 use crate::frame::markers;
 use crate::function::FunctionId;
@@ -133,5 +132,21 @@ impl<'p> Folding<'p> {
             open.extend(node.children.iter().map(|child| (*child, line.len())));
         }
         out
+    }
+}
+
+/// A frame's name as folded text can carry it: `;` and line breaks have a meaning there.
+fn folded_name(name: &str) -> String {
+    let clean = |c: char| match c {
+        ';' => ':',
+        c if c.is_control() => ' ',
+        c => c,
+    };
+    let name: String = name.chars().map(clean).collect();
+    let name = name.trim();
+    if name.is_empty() {
+        markers::NO_STACK.to_owned()
+    } else {
+        name.to_owned()
     }
 }
