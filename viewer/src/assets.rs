@@ -103,6 +103,11 @@ pub fn speedscope(path: &str) -> Option<Asset> {
     })
 }
 
+/// The paths that [`speedscope`] knows, sorted; none where it is not embedded.
+pub fn speedscope_paths() -> impl ExactSizeIterator<Item = &'static str> {
+    SPEEDSCOPE.iter().map(|(path, _, _)| *path)
+}
+
 /// Whether the build could fetch speedscope. The pages work without it, and say so.
 #[must_use]
 pub fn speedscope_is_embedded() -> bool {

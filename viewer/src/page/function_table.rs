@@ -6,7 +6,7 @@ use flashlamp_profile::{FunctionRow, Profile, by_function};
 use maud::{Markup, html};
 
 use super::layout::{bar, name, ratio};
-use crate::svg::Options;
+use crate::svg::{Options, Unit};
 use crate::{format, link, text};
 
 /// How many functions are taken by self, and how many by total; both lists overlap.
@@ -35,8 +35,10 @@ pub(super) fn function_table(profile: &Profile, options: &Options, page_url: &st
             div.scroll {
                 table.sortable {
                     thead { tr {
-                        th.number scope="col" aria-sort="descending" colspan="2" { "Self" }
-                        th.number scope="col" colspan="2" { "Total" }
+                        th.number scope="col" aria-sort="descending" colspan="2" {
+                            "Self" (in_unit(options.unit))
+                        }
+                        th.number scope="col" colspan="2" { "Total" (in_unit(options.unit)) }
                         th scope="col" { "Function" }
                         th scope="col" { "File" }
                     } }
@@ -52,14 +54,8 @@ pub(super) fn function_table(profile: &Profile, options: &Options, page_url: &st
 fn function_row(row: &FunctionRow, options: &Options, total: u64, page_url: &str) -> Markup {
     html! {
         tr {
-            td.number data-sort=(row.self_value) { (options.unit.format(row.self_value)) }
-            td.number.share {
-                (bar(ratio(row.self_value, total))) (format::percent(row.self_value, total))
-            }
-            td.number data-sort=(row.total) { (options.unit.format(row.total)) }
-            td.number.share {
-                (bar(ratio(row.total, total))) (format::percent(row.total, total))
-            }
+            (value_cells(row.self_value, options.unit, total))
+            (value_cells(row.total, options.unit, total))
             td.function {
                 a href=(search_link(page_url, &row.name)) title="Highlight in the graph" {
                     (name(&row.name))
@@ -67,6 +63,31 @@ fn function_row(row: &FunctionRow, options: &Options, total: u64, page_url: &str
             }
             td.file { @if let Some(file) = &row.file { (name(file)) } }
         }
+    }
+}
+
+/// A number and its share; nothing at all is a quiet dash.
+fn value_cells(value: u64, unit: Unit, total: u64) -> Markup {
+    let text = match unit {
+        Unit::Samples => format::count(value),
+        Unit::Duration | Unit::Milliseconds | Unit::Plain => unit.format(value),
+    };
+    html! {
+        @if value == 0 {
+            td.number.nothing data-sort="0" { "–" }
+            td.number.share {}
+        } @else {
+            td.number data-sort=(value) { (text) }
+            td.number.share { (bar(ratio(value, total))) (format::percent(value, total)) }
+        }
+    }
+}
+
+/// The unit in the head of a column whose cells leave it out.
+const fn in_unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Samples => ", samples",
+        Unit::Duration | Unit::Milliseconds | Unit::Plain => "",
     }
 }
 
