@@ -1,0 +1,325 @@
+//! Compaction: deltas become parts of their hour and their day, parts become one.
+//!
+//! The rule that keeps the sums exact: one atomic write puts the output and deletes exactly the
+//! rows that were read, and fails as a whole if one of them is gone. So a step that is killed has
+//! not happened, a step that is run twice fails the second time, and two compactors at once waste
+//! work and nothing else. There is no lease and no state outside the store.
+//!
+//! A sample that leaves the deltas enters the hour and the day in the same write, so a reader's
+//! snapshot sees it exactly once in each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use flashlamp_profile::Timestamp;
+use tracing::{debug, error, info};
+
+use crate::aggregate::query::QueryError;
+use crate::aggregate::window::read_marker;
+use crate::aggregate::{Row, Sum};
+use crate::clock::Clock;
+use crate::error::chain;
+use crate::limits;
+use crate::random;
+use crate::store::keys::{self, Bucket, Series, TENANT};
+use crate::store::{Batch, Key, KeyRange, Snapshot, Store, WriteError};
+use crate::time::{Day, Hour};
+
+/// One step of compaction, read and computed but not yet written.
+#[derive(Debug)]
+pub struct Step {
+    /// What it merges.
+    pub series: Series,
+    /// Where.
+    pub bucket: Bucket,
+    /// How many rows become one.
+    pub input_count: usize,
+    /// The write that does it.
+    pub batch: Batch,
+}
+
+/// Why a pass stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompactError {
+    /// Rows could not be read.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// A step could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Plans the merge of some of an hour's deltas. `None` where there are none.
+///
+/// # Errors
+/// [`QueryError`] if the rows cannot be read.
+pub fn merge_deltas(
+    snapshot: &dyn Snapshot,
+    series: &Series,
+    hour: Hour,
+) -> Result<Option<Step>, QueryError> {
+    let range = keys::deltas(series, hour, hour.plus(1));
+    let Some((inputs, sum)) = read_rows(snapshot, &range, limits::COMPACT_DELTAS_MAX)? else {
+        return Ok(None);
+    };
+    let value = sum.encode();
+    let mut batch = Batch::new();
+    for bucket in [Bucket::Hour(hour), Bucket::Day(hour.day())] {
+        batch.put_if_absent(keys::part(series, bucket, random::id()), value.clone());
+    }
+    Ok(Some(step(series, Bucket::Hour(hour), inputs, batch)))
+}
+
+/// Plans the merge of a bucket's parts into one. `None` where there are fewer than two.
+///
+/// # Errors
+/// [`QueryError`] if the rows cannot be read.
+pub fn merge_parts(
+    snapshot: &dyn Snapshot,
+    series: &Series,
+    bucket: Bucket,
+) -> Result<Option<Step>, QueryError> {
+    let range = keys::parts(series, bucket);
+    match read_rows(snapshot, &range, limits::COMPACT_DELTAS_MAX)? {
+        Some((inputs, sum)) if inputs.len() > 1 => {
+            let mut batch = Batch::new();
+            batch.put_if_absent(keys::part(series, bucket, random::id()), sum.encode());
+            Ok(Some(step(series, bucket, inputs, batch)))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn step(series: &Series, bucket: Bucket, inputs: Vec<Key>, mut batch: Batch) -> Step {
+    let input_count = inputs.len();
+    for input in inputs {
+        batch.delete_if_present(input);
+    }
+    Step {
+        series: series.clone(),
+        bucket,
+        input_count,
+        batch,
+    }
+}
+
+/// Reads and sums the first rows of a range, at least two where there are two.
+fn read_rows(
+    snapshot: &dyn Snapshot,
+    range: &KeyRange,
+    count_max: usize,
+) -> Result<Option<(Vec<Key>, Row)>, QueryError> {
+    let (mut inputs, mut sum, mut bytes) = (Vec::new(), Sum::default(), 0);
+    let mut failure = None;
+    snapshot.scan(range, &mut |key, value| {
+        bytes += value.len();
+        if inputs.len() >= count_max || (inputs.len() >= 2 && bytes > limits::COMPACT_BYTES_MAX) {
+            return ControlFlow::Break(());
+        }
+        match Row::decode(value) {
+            Ok(row) => sum.add(&row, &row.profile),
+            Err(error) => {
+                failure = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        inputs.push(Key::from_scan(key));
+        ControlFlow::Continue(())
+    })?;
+    match failure {
+        Some(error) => Err(error.into()),
+        None => Ok(sum.finish().map(|row| (inputs, row))),
+    }
+}
+
+/// Does everything that is due at `now`, one step after the other. Returns how many steps were
+/// written. Blocks; `go_on` is asked before each step.
+///
+/// # Errors
+/// As [`CompactError`]; the steps before the failure stand.
+pub fn pass(
+    store: &dyn Store,
+    now: Timestamp,
+    go_on: &dyn Fn() -> bool,
+) -> Result<usize, CompactError> {
+    let mut written = 0;
+    let mut touched: BTreeSet<(Series, Hour)> = recent(store, now)?;
+    for ((series, hour), count) in due_deltas(store)? {
+        let closed = is_closed(hour.plus(1).start(), now);
+        let mut left = count;
+        while go_on()
+            && left
+                >= if closed {
+                    1
+                } else {
+                    limits::COMPACT_DELTAS_MIN
+                }
+        {
+            let planned = merge_deltas(&*snapshot(store)?, &series, hour)?;
+            let Some(step) = planned else { break };
+            left = left.saturating_sub(step.input_count);
+            written += usize::from(apply(store, step)?);
+        }
+        touched.insert((series, hour));
+    }
+    let mut buckets = BTreeSet::new();
+    for (series, hour) in touched {
+        buckets.insert((series.clone(), Bucket::Day(hour.day())));
+        buckets.insert((series, Bucket::Hour(hour)));
+    }
+    for (series, bucket) in buckets {
+        while go_on() && parts_are_due(store, &series, bucket, now)? {
+            let planned = merge_parts(&*snapshot(store)?, &series, bucket)?;
+            let Some(step) = planned else { break };
+            written += usize::from(apply(store, step)?);
+        }
+    }
+    Ok(written + sweep_markers(store, now)?)
+}
+
+fn snapshot(store: &dyn Store) -> Result<Box<dyn Snapshot + '_>, QueryError> {
+    Ok(store.snapshot()?)
+}
+
+/// Writes a step. `false` where another compactor was faster.
+fn apply(store: &dyn Store, step: Step) -> Result<bool, WriteError> {
+    let (bucket, inputs) = (step.bucket, step.input_count);
+    match store.write(step.batch)?.wait() {
+        Ok(()) => {
+            debug!(?bucket, inputs, service = step.series.service, "merged");
+            Ok(true)
+        }
+        Err(WriteError::Absent { .. } | WriteError::Present { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many deltas each series has in each hour.
+fn due_deltas(store: &dyn Store) -> Result<BTreeMap<(Series, Hour), usize>, QueryError> {
+    let mut counts = BTreeMap::new();
+    snapshot(store)?.scan_keys(&keys::all_deltas(), &mut |key| {
+        if let Some((series, hour, _)) = keys::read_delta(key) {
+            *counts.entry((series, hour)).or_insert(0) += 1;
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(counts)
+}
+
+/// The series and hours whose buckets may have closed lately: what had samples today or yesterday.
+fn recent(store: &dyn Store, now: Timestamp) -> Result<BTreeSet<(Series, Hour)>, QueryError> {
+    let today = Day::of(now);
+    let mut series = BTreeSet::new();
+    let range = keys::catalogue_days(TENANT, today.minus(1), today.plus(1));
+    snapshot(store)?.scan_keys(&range, &mut |key| {
+        if let Some((found, _, _)) = keys::read_catalogue(key) {
+            series.insert(found);
+        }
+        ControlFlow::Continue(())
+    })?;
+    let last = Hour::of(now);
+    let hours = || (0..=limits::LATE_HOURS_MAX + 2).map(|back| last.minus(back));
+    Ok(series
+        .into_iter()
+        .flat_map(|one| hours().map(move |hour| (one.clone(), hour)))
+        .collect())
+}
+
+fn parts_are_due(
+    store: &dyn Store,
+    series: &Series,
+    bucket: Bucket,
+    now: Timestamp,
+) -> Result<bool, QueryError> {
+    let end = match bucket {
+        Bucket::Hour(hour) => hour.plus(1).start(),
+        Bucket::Day(day) => day.plus(1).start(),
+    };
+    let enough = if is_closed(end, now) {
+        2
+    } else {
+        limits::COMPACT_PARTS_MIN
+    };
+    let mut count = 0;
+    snapshot(store)?.scan_keys(&keys::parts(series, bucket), &mut |_| {
+        count += 1;
+        if count < enough {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    Ok(count >= enough)
+}
+
+fn is_closed(end: Timestamp, now: Timestamp) -> bool {
+    now.as_nanos()
+        >= end
+            .as_nanos()
+            .saturating_add(limits::BUCKET_GRACE_SECONDS * 1_000_000_000)
+}
+
+/// Deletes markers of windows that would be refused as late by now.
+///
+/// A marker stands under the hour that its window claims. Those in the past go by that hour;
+/// those that claim no hour, or one ahead of now, go by the time they were written.
+fn sweep_markers(store: &dyn Store, now: Timestamp) -> Result<usize, CompactError> {
+    let old = Hour::of(now).minus(limits::MARKER_HOURS);
+    let mut gone = Vec::new();
+    let view = snapshot(store)?;
+    let past = keys::markers(Hour::from_number(0), old);
+    view.scan_keys(&past, &mut |key| take_marker(&mut gone, key))
+        .map_err(QueryError::from)?;
+    let ahead = keys::markers_from(Hour::of(now).plus(1));
+    view.scan(&ahead, &mut |key, value| {
+        let written = read_marker(value).map(|(at, _)| Hour::of(at));
+        if written.is_some_and(|written| written < old) {
+            return take_marker(&mut gone, key);
+        }
+        ControlFlow::Continue(())
+    })
+    .map_err(QueryError::from)?;
+    drop(view);
+    if gone.is_empty() {
+        return Ok(0);
+    }
+    let mut batch = Batch::new();
+    for key in gone {
+        batch.delete_if_present(key);
+    }
+    match store.write(batch)?.wait() {
+        Ok(()) => Ok(1),
+        Err(WriteError::Absent { .. }) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn take_marker(gone: &mut Vec<Key>, key: &[u8]) -> ControlFlow<()> {
+    gone.push(Key::from_scan(key));
+    if gone.len() < 1_000 {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(())
+    }
+}
+
+/// Runs a pass every [`limits::COMPACT_PERIOD`] until `tasks` stop.
+pub async fn run(store: Arc<dyn Store>, clock: Clock, tasks: crate::shutdown::Tasks) {
+    loop {
+        tokio::select! {
+            () = tasks.stopping() => return,
+            () = tokio::time::sleep(limits::COMPACT_PERIOD) => {}
+        }
+        let (store, now, watch) = (Arc::clone(&store), clock.now(), tasks.clone());
+        let work = move || pass(&*store, now, &|| !watch.is_stopping());
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(steps)) => info!(steps, "merged windows into hours and days"),
+            Ok(Err(CompactError::Write(WriteError::Closed))) => return,
+            Ok(Err(error)) => error!(error = %chain(&error), "failed to merge; trying again later"),
+            Err(error) => error!(%error, "a merging pass panicked; trying again later"),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What the collector is told: flags, environment, and the struct that tests fill by hand.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+
+use crate::clock::Clock;
+use crate::store::sqlite;
+
+/// Where the collector listens if nobody says otherwise.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:4140";
+
+/// Everything that [`serve`](crate::serve) needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Host and port to listen on. Port 0 lets the system choose one.
+    pub listen: String,
+    /// The data folder. It is made if it is not there.
+    pub data: PathBuf,
+    /// How browsers reach this collector, without a slash at the end; the URL of a stored profile
+    /// begins with it. `None` means the address that it listens on.
+    pub public_url: Option<String>,
+    /// The source of time.
+    pub clock: Clock,
+    /// What tests may want different in the store.
+    pub store: sqlite::Options,
+    /// Whether deltas are merged in the background. Off only in tests that merge by hand.
+    pub compact_in_background: bool,
+}
+
+impl Config {
+    /// Listens on `listen`, keeps its data in `data`, and has the defaults in everything else.
+    pub fn new(listen: impl Into<String>, data: impl Into<PathBuf>) -> Self {
+        Self {
+            listen: listen.into(),
+            data: data.into(),
+            public_url: None,
+            clock: Clock::system(),
+            store: sqlite::Options::default(),
+            compact_in_background: true,
+        }
+    }
+}
+
+/// The command line of `flashlamp`.
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = "flashlamp",
+    version,
+    about = "Flashlamp: flame graphs of single requests and whole days",
+    styles = STYLES,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, clap::Subcommand)]
+#[non_exhaustive]
+pub enum Command {
+    /// Run the collector: take profiles over HTTP, keep them, show them in the browser.
+    Serve(ServeArgs),
+}
+
+/// The flags of `flashlamp serve`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    long_about = "Run the collector: take profiles over HTTP, keep them, show them in the browser.\n\n\
+        Point a service's agent at its address (FLASHLAMP_COLLECTOR=http://127.0.0.1:4140) and open \
+        the same address in a browser. Ctrl-C stops it; what was taken is on the disk by then.",
+    after_help = "The log goes to standard error. FLASHLAMP_LOG sets what it holds: \
+        `warn`, `debug`, `flashlamp_collector=trace` (default `info`)."
+)]
+pub struct ServeArgs {
+    /// Address and port to listen on; port 0 takes any free one.
+    #[arg(long, value_name = "ADDR", env = "FLASHLAMP_LISTEN", default_value = DEFAULT_LISTEN)]
+    pub listen: String,
+    /// Folder for the data; made if it is not there.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "FLASHLAMP_DATA",
+        default_value = "flashlamp-data"
+    )]
+    pub data: PathBuf,
+    /// How browsers reach this collector, where that is not the address it listens on (behind a
+    /// proxy, say): `https://flashlamp.example.org`.
+    #[arg(long, value_name = "URL", env = "FLASHLAMP_PUBLIC_URL", value_parser = public_url)]
+    pub public_url: Option<String>,
+}
+
+impl ServeArgs {
+    /// The configuration that these flags ask for.
+    pub fn into_config(self) -> Config {
+        Config {
+            public_url: self.public_url,
+            ..Config::new(self.listen, self.data)
+        }
+    }
+}
+
+/// Section titles and flags stand out; the rest stays as the terminal has it.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+fn public_url(text: &str) -> Result<String, String> {
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    let host = rest.ok_or("it has to begin with http:// or https://")?;
+    if host.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("it has to name a host, and holds no spaces".to_owned());
+    }
+    if text.contains(['?', '#', '"', '<', '>']) {
+        return Err("it ends before `?` and `#`".to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_public_url_is_kept_without_its_last_slash() {
+        let url = |text: &str| {
+            let cli = Cli::try_parse_from(["flashlamp", "serve", "--public-url", text]);
+            cli.ok().map(
+                |Cli {
+                     command: Command::Serve(args),
+                 }| args.public_url.unwrap(),
+            )
+        };
+        assert_eq!(
+            url("https://f.example/").as_deref(),
+            Some("https://f.example")
+        );
+        assert_eq!(
+            url("http://f.example:1/sub").as_deref(),
+            Some("http://f.example:1/sub")
+        );
+        for bad in [
+            "f.example",
+            "ftp://f.example",
+            "http://",
+            "http://a b",
+            "http://a?b",
+        ] {
+            assert_eq!(url(bad), None, "{bad}");
+        }
+    }
+}

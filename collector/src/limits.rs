@@ -1,0 +1,123 @@
+//! Every bound in one place, each with its reason. API.md states those that a client can meet.
+
+use std::time::Duration;
+
+/// The largest body as sent. A ten-second window of a busy service is 1 MB of compressed pprof;
+/// a day of folded text with 100,000 distinct stacks is about 10 MB compressed.
+pub const BODY_BYTES_MAX: u64 = 16 << 20;
+
+/// The largest body after both layers of compression. The largest window measured is 18 MB of
+/// folded text.
+pub const INFLATED_BYTES_MAX: u64 = 32 << 20;
+
+/// The sum of what all bodies being decoded may take at once, each counted as
+/// [`DECODED_FACTOR`] times its inflated bytes. It is what keeps the collector's memory flat
+/// however many senders arrive in the same second.
+pub const DECODE_BUDGET_BYTES: u64 = 224 << 20;
+
+/// How much larger a decoded body is than its inflated bytes, at worst: text, tables and the
+/// re-encoded form exist side by side for a moment.
+pub const DECODED_FACTOR: u64 = 6;
+
+/// How much of the budget is taken at a time while a body grows.
+pub const BUDGET_STEP_BYTES: u64 = 256 << 10;
+
+/// The largest window of a zstd frame, as a power of two: 8 MiB, what level 19 uses. It bounds
+/// what a decoder allocates before the first byte comes out.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// How long a body may take to arrive. An agent on a bad line sends 1 MB in less.
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How much of a refused body is still read, so that its sender gets to see the refusal.
+pub const DISCARD_BYTES_MAX: u64 = 64 << 20;
+
+/// How long a refused body is still read.
+pub const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What a refused sender is told to wait before it tries again.
+pub const RETRY_AFTER_SECONDS: u32 = 2;
+
+/// The longest name of a service, entry point, profile or idempotency key, in bytes.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// The longest URL kept with a request profile, in bytes.
+pub const URL_BYTES_MAX: usize = 2_048;
+
+/// The most entry points in one window. A service has some hundred routes; a body with more
+/// entries is one whose entries are not route templates.
+pub const WINDOW_ENTRIES_MAX: usize = 1_000;
+
+/// The longest window: an agent never cuts one across an hour.
+pub const WINDOW_NS_MAX: u64 = 3_600 * 1_000_000_000;
+
+/// How late a window may come, in hours. Markers of stored windows are kept longer than this.
+pub const LATE_HOURS_MAX: u64 = 24;
+
+/// How far ahead of the collector's clock a window may end before its sender's clock is taken
+/// to be wrong.
+pub const CLOCK_AHEAD_NS_MAX: u64 = 60 * 1_000_000_000;
+
+/// How long a marker of a stored window stays, in hours: later retries are late, and refused.
+pub const MARKER_HOURS: u64 = LATE_HOURS_MAX + 2;
+
+/// How many batches may wait for the writer.
+pub const WRITE_QUEUE_BATCHES_MAX: usize = 1_024;
+
+/// How many bytes may wait for the writer.
+pub const WRITE_QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// How many batches one commit takes at most, so that the first does not wait for ever.
+pub const COMMIT_BATCHES_MAX: usize = 256;
+
+/// How many bytes one commit takes at most.
+pub const COMMIT_BYTES_MAX: usize = 16 << 20;
+
+/// How many queries and pages are computed at once; further ones wait their turn.
+pub const READS_MAX: usize = 8;
+
+/// How many requests wait for a read before others are turned away.
+pub const READS_WAITING_MAX: usize = 256;
+
+/// The longest range that one flame graph may ask for, in days.
+pub const RANGE_DAYS_MAX: u64 = 400;
+
+/// How many deltas of one hour are merged in one step, which bounds the step's memory.
+pub const COMPACT_DELTAS_MAX: usize = 256;
+
+/// How many stored bytes one merging step reads.
+pub const COMPACT_BYTES_MAX: usize = 32 << 20;
+
+/// How many deltas an hour that is still open gathers before they are merged.
+pub const COMPACT_DELTAS_MIN: usize = 32;
+
+/// How many parts an open bucket gathers before they are merged into one.
+pub const COMPACT_PARTS_MIN: usize = 8;
+
+/// How long after its end a bucket counts as closed. Agents send a window within one window
+/// length after its end; two minutes give them several tries.
+pub const BUCKET_GRACE_SECONDS: u64 = 120;
+
+/// How often the collector looks for something to merge.
+pub const COMPACT_PERIOD: Duration = Duration::from_secs(10);
+
+/// How many request profiles the index page lists.
+pub const INDEX_PROFILES: usize = 50;
+
+/// The most request profiles in one answer of the API.
+pub const LIST_PROFILES_MAX: usize = 1_000;
+
+/// How many request profiles a filtered list looks at before it stops.
+pub const LIST_SCANNED_MAX: usize = 10_000;
+
+/// How many days the index page lists.
+pub const INDEX_DAYS: u64 = 14;
+
+/// The most rows of the catalogue that the index reads.
+pub const INDEX_ROWS_MAX: usize = 20_000;
+
+/// How many distinct reasons for loss `/metrics` names; further ones are summed as `other`.
+pub const LOSS_REASONS_MAX: usize = 32;
+
+/// How long requests in flight may take to end after a signal to stop.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);

@@ -1,0 +1,33 @@
+//! The program `flashlamp`.
+#![forbid(unsafe_code)]
+
+use std::io::IsTerminal as _;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use flashlamp_collector::config::{Cli, Command};
+use flashlamp_collector::{Collector, shutdown};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> anyhow::Result<()> {
+    let Cli { command } = Cli::parse();
+    let filter =
+        EnvFilter::try_from_env("FLASHLAMP_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Runtime::new().context("failed to start the runtime")?;
+    match command {
+        Command::Serve(args) => runtime.block_on(async {
+            let collector = Collector::bind(args.into_config()).await?;
+            let stop = async {
+                if let Err(error) = shutdown::signal().await {
+                    tracing::error!(%error, "cannot listen for signals; stopping");
+                }
+            };
+            Ok(collector.run(stop).await?)
+        }),
+        _ => anyhow::bail!("this command is not part of this release"),
+    }
+}

@@ -1,0 +1,322 @@
+//! The pages: read from the store, hand to the viewer, answer.
+
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use axum::response::Response;
+use flashlamp_profile::{Nanos, Timestamp, labels};
+use flashlamp_viewer::link::{self, Bucket, Direction};
+use flashlamp_viewer::page::{self, AggregatePage, Download, Entry, IndexPage, ProfilePage};
+use serde::Deserialize;
+
+use super::{flamegraph, params, profiles as profile_routes};
+use crate::aggregate::query::{self, Answer, Query};
+use crate::catalogue::{self, ServiceSummary};
+use crate::error::{ApiError, Code};
+use crate::limits;
+use crate::profiles::{self, Filter, Meta};
+use crate::series::Clock;
+use crate::state::AppState;
+use crate::store::Snapshot;
+use crate::store::keys::TENANT;
+use crate::time::{Day, Hour};
+
+/// `/`: services, entry points, days, and the latest request profiles.
+pub(super) async fn index(State(state): State<AppState>) -> Result<Response, ApiError> {
+    let today = Day::of(state.clock.now());
+    let work = move |snapshot: &dyn Snapshot| {
+        let services = catalogue::services(snapshot, TENANT, today)?;
+        let latest =
+            profiles::latest(snapshot, TENANT, &Filter::default(), limits::INDEX_PROFILES)?;
+        Ok(super::html(index_page(&services, &latest)))
+    };
+    state.read(work).await
+}
+
+fn index_page(services: &[ServiceSummary], latest: &[Meta]) -> String {
+    let days: Vec<Vec<String>> = services
+        .iter()
+        .map(|service| service.days.iter().map(ToString::to_string).collect())
+        .collect();
+    let days: Vec<Vec<&str>> = days
+        .iter()
+        .map(|days| days.iter().map(String::as_str).collect())
+        .collect();
+    let entries: Vec<Vec<Entry<'_>>> = services
+        .iter()
+        .map(|service| {
+            service
+                .entries
+                .iter()
+                .map(|name| Entry { name, share: None })
+                .collect()
+        })
+        .collect();
+    let services: Vec<page::Service<'_>> = services
+        .iter()
+        .zip(entries.iter().zip(&days))
+        .map(|(service, (entries, days))| page::Service {
+            name: &service.name,
+            entries,
+            days,
+        })
+        .collect();
+    let latest: Vec<page::RequestRow<'_>> = latest
+        .iter()
+        .map(|meta| page::RequestRow {
+            id: &meta.id,
+            name: &meta.name,
+            service: &meta.service,
+            start: meta.time_ns.map(Timestamp::from_nanos),
+            duration: meta.duration_ns.map(Nanos::from_nanos),
+            stored: meta.stored.into(),
+            lost: meta.lost(),
+        })
+        .collect();
+    page::index(&IndexPage {
+        services: &services,
+        latest: &latest,
+    })
+}
+
+/// `/profile/ID`: one request.
+pub(super) async fn profile(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let id = params::id(&id)?;
+    let work = move |snapshot: &dyn Snapshot| {
+        let (meta, profile) = profile_routes::find(snapshot, id)?;
+        let fetch = link::fetch(&meta.id);
+        let forms = [
+            ("speedscope", ""),
+            ("pprof", "?format=pprof"),
+            ("folded", "?format=folded"),
+            ("SVG", "?format=svg"),
+            ("JSON", "?format=json"),
+        ];
+        let forms = forms.map(|(label, query)| (label, format!("{fetch}{query}")));
+        let downloads = forms
+            .each_ref()
+            .map(|(label, href)| Download { label, href });
+        let shown = ProfilePage {
+            id: &meta.id,
+            name: &meta.name,
+            service: &meta.service,
+            entry: meta.entry.as_deref(),
+            clock: &meta.clock,
+            profile: &profile,
+            downloads: &downloads,
+        };
+        Ok(super::html(page::profile(&shown)?))
+    };
+    state.read(work).await
+}
+
+/// What an aggregate page can be asked. Further parameters are the graph's own (zoom, search).
+#[derive(Debug, Default, Deserialize)]
+struct AggregateQuery {
+    entry: Option<String>,
+    clock: Option<String>,
+    direction: Option<String>,
+    reverse: Option<String>,
+}
+
+/// A stretch of time that has a page.
+#[derive(Debug, Clone, Copy)]
+enum Span {
+    Day(Day),
+    Hour(Hour),
+}
+
+impl Span {
+    fn hours(self) -> (Hour, Hour) {
+        match self {
+            Self::Day(day) => (day.first_hour(), day.plus(1).first_hour()),
+            Self::Hour(hour) => (hour, hour.plus(1)),
+        }
+    }
+
+    fn day(self) -> Day {
+        self.hours().0.day()
+    }
+
+    fn neighbours(self) -> [Self; 2] {
+        match self {
+            Self::Day(day) => [Self::Day(day.minus(1)), Self::Day(day.plus(1))],
+            Self::Hour(hour) => [Self::Hour(hour.minus(1)), Self::Hour(hour.plus(1))],
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Day(day) => day.to_string(),
+            Self::Hour(hour) => hour.to_string(),
+        }
+    }
+}
+
+/// `/day/YYYY-MM-DD/SERVICE`.
+pub(super) async fn day(
+    State(state): State<AppState>,
+    Path((date, service)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let day = Day::parse(&date).ok_or_else(|| {
+        ApiError::new(
+            Code::BadDate,
+            format!("{date:?} is not a day of the calendar: YYYY-MM-DD"),
+        )
+    })?;
+    aggregate(state, Span::Day(day), service, &uri).await
+}
+
+/// `/hour/YYYY-MM-DDTHH/SERVICE`.
+pub(super) async fn hour(
+    State(state): State<AppState>,
+    Path((text, service)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let hour = Hour::parse(&text).ok_or_else(|| {
+        let detail = format!("{text:?} is not an hour of the calendar: YYYY-MM-DDTHH, in UTC");
+        ApiError::new(Code::BadDate, detail)
+    })?;
+    aggregate(state, Span::Hour(hour), service, &uri).await
+}
+
+async fn aggregate(
+    state: AppState,
+    span: Span,
+    service: String,
+    uri: &Uri,
+) -> Result<Response, ApiError> {
+    let asked: AggregateQuery = super::query(uri)?;
+    let reversed = asked.direction.as_deref() == Some("reversed")
+        || flamegraph::reverse(asked.reverse.as_deref())?;
+    let direction = if reversed {
+        Direction::Reversed
+    } else {
+        Direction::Forward
+    };
+    let (from, until) = span.hours();
+    let query = Query {
+        tenant: TENANT.to_owned(),
+        service: params::service(Some(service))?,
+        entry: params::entry(asked.entry.filter(|entry| !entry.is_empty()))?,
+        clock: asked
+            .clock
+            .filter(|clock| !clock.is_empty())
+            .as_deref()
+            .map(Clock::parse),
+        from,
+        until,
+    };
+    let work = move |snapshot: &dyn Snapshot| {
+        let answer = flamegraph::read(snapshot, &query)?;
+        let around = Around::read(snapshot, &query.service, span)?;
+        Ok(super::html(aggregate_page(
+            &query, span, direction, &answer, &around,
+        )?))
+    };
+    state.read(work).await
+}
+
+/// What lies beside the bucket of a page.
+struct Around {
+    neighbours: [Option<String>; 2],
+    hours: Vec<String>,
+}
+
+impl Around {
+    fn read(snapshot: &dyn Snapshot, service: &str, span: Span) -> Result<Self, ApiError> {
+        let hours_of = |day| query::hours_of_day(snapshot, TENANT, service, day);
+        let hours = hours_of(span.day())?;
+        let mut neighbours = [None, None];
+        for (neighbour, found) in span.neighbours().into_iter().zip(&mut neighbours) {
+            let has_samples = match neighbour {
+                Span::Day(day) => catalogue::has_day(snapshot, TENANT, service, day)?,
+                Span::Hour(hour) if hour.day() == span.day() => hours.contains(&hour),
+                Span::Hour(hour) => hours_of(hour.day())?.contains(&hour),
+            };
+            *found = has_samples.then(|| neighbour.text());
+        }
+        Ok(Self {
+            neighbours,
+            hours: hours.iter().map(ToString::to_string).collect(),
+        })
+    }
+}
+
+fn aggregate_page(
+    query: &Query,
+    span: Span,
+    direction: Direction,
+    answer: &Answer,
+    around: &Around,
+) -> Result<String, ApiError> {
+    let text = span.text();
+    let forms = ["folded", "pprof", "speedscope", "svg", "json"]
+        .map(|format| (format, download(query, answer, direction, format)));
+    let downloads = forms
+        .each_ref()
+        .map(|(label, href)| Download { label, href });
+    let hours: Vec<&str> = around.hours.iter().map(String::as_str).collect();
+    let clocks: Vec<&str> = answer.clocks.iter().map(Clock::as_str).collect();
+    let [previous, next] = &around.neighbours;
+    let shown = AggregatePage {
+        service: &query.service,
+        bucket: match span {
+            Span::Day(_) => Bucket::Day(&text),
+            Span::Hour(_) => Bucket::Hour(&text),
+        },
+        previous: previous.as_deref(),
+        next: next.as_deref(),
+        hours: &hours,
+        entries: &shares(answer),
+        entry: query.entry.as_deref(),
+        clocks: &clocks,
+        clock: answer.clock.as_str(),
+        direction,
+        profile: &answer.profile,
+        downloads: &downloads,
+    };
+    Ok(page::aggregate(&shown)?)
+}
+
+/// The entry points with their part of all event counts: largest first, `(none)` last.
+fn shares(answer: &Answer) -> Vec<Entry<'_>> {
+    let total = answer.stored(None).events.max(1);
+    let mut entries: Vec<_> = answer.entries.iter().collect();
+    entries
+        .sort_by_key(|(name, tally)| (*name == labels::NO_ENTRY, std::cmp::Reverse(tally.events)));
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a share is shown with a few digits"
+    )]
+    let share = |events: u64| events as f64 / total as f64;
+    let entry = |name, events| Entry {
+        name,
+        share: Some(share(events)),
+    };
+    entries
+        .into_iter()
+        .map(|(name, tally)| entry(name.as_str(), tally.events))
+        .collect()
+}
+
+fn download(query: &Query, answer: &Answer, direction: Direction, format: &str) -> String {
+    let mut href = format!(
+        "/api/v1/flamegraph?service={}&clock={}&from={}&until={}&format={format}",
+        link::encode(&query.service),
+        link::encode(answer.clock.as_str()),
+        query.from.start().as_secs(),
+        query.until.start().as_secs(),
+    );
+    if let Some(entry) = &query.entry {
+        href.push_str("&entry=");
+        href.push_str(&link::encode(entry));
+    }
+    if direction == Direction::Reversed && !matches!(format, "pprof" | "speedscope") {
+        href.push_str("&reverse=1");
+    }
+    href
+}

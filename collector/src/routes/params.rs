@@ -1,0 +1,112 @@
+//! What parameters may look like, said once for all routes.
+
+use flashlamp_profile::Timestamp;
+
+use crate::error::{ApiError, Code};
+use crate::limits;
+use crate::profiles::ProfileId;
+use crate::time::{Hour, parse_instant};
+
+/// A service's name.
+pub(super) fn service(text: Option<String>) -> Result<String, ApiError> {
+    let text = text.unwrap_or_default();
+    check_word(&text).map(|()| text).map_err(|wrong| {
+        ApiError::new(Code::BadService, format!("the parameter `service` {wrong}"))
+    })
+}
+
+/// An entry point's name, where one is given.
+pub(super) fn entry(text: Option<String>) -> Result<Option<String>, ApiError> {
+    let Some(text) = text else { return Ok(None) };
+    check_word(&text)
+        .map(|()| Some(text))
+        .map_err(|wrong| ApiError::new(Code::BadEntry, format!("the parameter `entry` {wrong}")))
+}
+
+fn check_word(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("is missing or empty".to_owned());
+    }
+    if text.len() > limits::NAME_BYTES_MAX {
+        return Err(format!("is longer than {} bytes", limits::NAME_BYTES_MAX));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("holds control characters".to_owned());
+    }
+    Ok(())
+}
+
+/// A text that is only shown, where one is given.
+pub(super) fn shown(
+    parameter: &str,
+    text: Option<String>,
+    bytes_max: usize,
+) -> Result<Option<String>, ApiError> {
+    match text {
+        Some(text) if text.len() > bytes_max => {
+            let detail = format!("the parameter `{parameter}` is longer than {bytes_max} bytes");
+            Err(ApiError::new(Code::BadName, detail))
+        }
+        text => Ok(text.filter(|text| !text.is_empty())),
+    }
+}
+
+/// A request profile's id.
+pub(super) fn id(text: &str) -> Result<ProfileId, ApiError> {
+    ProfileId::parse(text).ok_or_else(|| {
+        ApiError::new(
+            Code::BadId,
+            "the id of a request profile is 32 hexadecimal digits",
+        )
+    })
+}
+
+/// An instant, where one is given.
+pub(super) fn instant(parameter: &str, text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
+    let Some(text) = text else { return Ok(None) };
+    parse_instant(text).map(Some).ok_or_else(|| {
+        let detail = format!(
+            "the parameter `{parameter}` is neither UNIX seconds (1763784000.5) nor RFC 3339 \
+             (2025-11-22T04:00:00.5Z, with a `+` written as %2B)"
+        );
+        ApiError::new(Code::BadTime, detail)
+    })
+}
+
+/// The whole hours that a range of time touches; the last 24 hours where nothing is said.
+pub(super) fn hours(
+    from: Option<Timestamp>,
+    until: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(Hour, Hour), ApiError> {
+    let until_hour = match until {
+        Some(until) if Hour::of(until).start() == until => Hour::of(until),
+        Some(until) => Hour::of(until).plus(1),
+        None => Hour::of(now).plus(1),
+    };
+    let from_hour = from.map_or_else(|| until_hour.minus(24), Hour::of);
+    if from.zip(until).is_some_and(|(from, until)| until < from) || until_hour < from_hour {
+        return Err(ApiError::new(Code::BadTimeRange, "until is before from"));
+    }
+    if until_hour.number() - from_hour.number() > limits::RANGE_DAYS_MAX * 24 {
+        let detail = format!("a range is at most {} days long", limits::RANGE_DAYS_MAX);
+        return Err(ApiError::new(Code::BadTimeRange, detail));
+    }
+    Ok((from_hour, until_hour.max(from_hour.plus(1))))
+}
+
+/// The idempotency key, where one is given.
+pub(super) fn idempotency_key(headers: &axum::http::HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or("").trim();
+    if text.is_empty() || text.len() > limits::NAME_BYTES_MAX {
+        let detail = format!(
+            "Idempotency-Key has to be 1 to {} characters of printable ASCII",
+            limits::NAME_BYTES_MAX
+        );
+        return Err(ApiError::new(Code::BadIdempotencyKey, detail));
+    }
+    Ok(Some(text.to_owned()))
+}

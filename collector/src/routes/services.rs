@@ -1,0 +1,34 @@
+//! `GET /api/v1/services`: the index as JSON.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use crate::catalogue;
+use crate::error::ApiError;
+use crate::series::Clock;
+use crate::state::AppState;
+use crate::store::keys::TENANT;
+use crate::time::Day;
+
+/// Services, their days and their entry points.
+pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
+    let today = Day::of(state.clock.now());
+    let services = state
+        .read(move |snapshot| Ok(catalogue::services(snapshot, TENANT, today)?))
+        .await?;
+    let rows: Vec<Value> = services
+        .iter()
+        .map(|service| {
+            let days: Vec<String> = service.days.iter().map(ToString::to_string).collect();
+            let clocks: Vec<&str> = service.clocks.iter().map(Clock::as_str).collect();
+            json!({
+                "service": service.name,
+                "days": days,
+                "entries": service.entries,
+                "clocks": clocks,
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "services": rows })))
+}

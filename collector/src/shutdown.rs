@@ -1,0 +1,74 @@
+//! Ending well: tasks that are awaited, and signals that ask to stop.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+/// The collector's background tasks. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// No tasks yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a task that [`Tasks::finish`] waits for. It has to end when [`Tasks::stopping`]
+    /// does.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.tracker.spawn(task));
+    }
+
+    /// Ends when the collector begins to stop.
+    pub async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Whether the collector has begun to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Tells every task to stop.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Tells every task to stop and waits until they have, or `grace` is over.
+    pub async fn finish(&self, grace: Duration) {
+        self.stop();
+        self.tracker.close();
+        if tokio::time::timeout(grace, self.tracker.wait())
+            .await
+            .is_err()
+        {
+            warn!(
+                tasks = self.tracker.len(),
+                "tasks still run after the time allowed to stop"
+            );
+        }
+    }
+}
+
+/// Ends at the first SIGINT or SIGTERM.
+///
+/// # Errors
+/// The system's, if a signal cannot be listened for.
+pub async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let name = tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    };
+    info!(signal = name, "stopping");
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! What every request can reach.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::ApiError;
+use crate::ingest::budget::Budget;
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::shutdown::Tasks;
+use crate::store::sqlite::{OpenError, SqliteStore};
+use crate::store::{Snapshot, Store};
+
+/// The collector's parts, shared by all requests. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) tasks: Tasks,
+    public_url: Arc<str>,
+    decoders: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
+    readers_and_waiting: Arc<Semaphore>,
+}
+
+impl AppState {
+    /// Opens the data folder. `public_url` has no slash at its end.
+    ///
+    /// # Errors
+    /// As [`OpenError`].
+    pub fn open(config: &Config, public_url: &str) -> Result<Self, OpenError> {
+        let store = SqliteStore::open(&config.data, config.store)?;
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Ok(Self {
+            store: Arc::new(store),
+            clock: config.clock.clone(),
+            metrics: Arc::default(),
+            budget: Budget::new(limits::DECODE_BUDGET_BYTES),
+            tasks: Tasks::new(),
+            public_url: public_url.into(),
+            decoders: Arc::new(Semaphore::new(cores)),
+            readers: Arc::new(Semaphore::new(limits::READS_MAX)),
+            readers_and_waiting: Arc::new(Semaphore::new(
+                limits::READS_MAX + limits::READS_WAITING_MAX,
+            )),
+        })
+    }
+
+    /// How browsers reach the collector, without a slash at the end.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
+    /// The store, for those who look at it from outside: tests, and compaction by hand.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Runs a piece of reading on a thread that may block, with a snapshot of the store.
+    ///
+    /// # Errors
+    /// `overloaded` where too many wait already, and what `work` says.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Snapshot) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let waiting = Arc::clone(&self.readers_and_waiting);
+        let _waiting = waiting
+            .try_acquire_owned()
+            .map_err(|_full| ApiError::overloaded())?;
+        let _reading = self
+            .readers
+            .acquire()
+            .await
+            .map_err(|error| ApiError::internal(&error))?;
+        let store = Arc::clone(&self.store);
+        blocking(move || {
+            let snapshot = store.snapshot()?;
+            work(&*snapshot)
+        })
+        .await
+    }
+
+    /// Runs a piece of decoding on a thread that may block, one for each core at a time.
+    ///
+    /// # Errors
+    /// What `work` says.
+    pub(crate) async fn decode<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let _decoding = self
+            .decoders
+            .acquire()
+            .await
+            .map_err(|error| ApiError::internal(&error))?;
+        blocking(work).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(ApiError::internal(&error)))
+}

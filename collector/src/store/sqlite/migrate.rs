@@ -1,0 +1,56 @@
+//! Format versions of the file: forward only, and never past what this release knows.
+//!
+//! The version is `PRAGMA user_version`. A migration and its new version commit together, so a
+//! collector that is killed inside one finds the old file again.
+
+use rusqlite::Connection;
+
+use super::OpenError;
+
+/// The newest format that this release reads, and the one that it writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// "FLMP": says that the file is ours.
+const APPLICATION_ID: u32 = 0x464C_4D50;
+
+const MIGRATIONS: [&str; FORMAT_VERSION as usize] =
+    [include_str!("../../../migrations/0001_kv.sql")];
+
+/// Brings the file to [`FORMAT_VERSION`].
+pub(super) fn run(connection: &mut Connection) -> Result<(), OpenError> {
+    let found: u32 = pragma(connection, "user_version")?;
+    let owner: u32 = pragma(connection, "application_id")?;
+    if found > FORMAT_VERSION {
+        return Err(OpenError::NewerFormat {
+            found,
+            supported: FORMAT_VERSION,
+        });
+    }
+    if owner != APPLICATION_ID && (owner != 0 || !is_empty(connection)?) {
+        return Err(OpenError::NotAStore);
+    }
+    for (version, migration) in (1_u32..).zip(MIGRATIONS).skip(found as usize) {
+        let transaction = connection.transaction().map_err(OpenError::engine)?;
+        let script = format!(
+            "{migration};\nPRAGMA user_version = {version};\nPRAGMA application_id = {APPLICATION_ID};"
+        );
+        transaction
+            .execute_batch(&script)
+            .map_err(OpenError::engine)?;
+        transaction.commit().map_err(OpenError::engine)?;
+    }
+    Ok(())
+}
+
+fn is_empty(connection: &Connection) -> Result<bool, OpenError> {
+    let tables: u32 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(OpenError::engine)?;
+    Ok(tables == 0)
+}
+
+fn pragma(connection: &Connection, name: &str) -> Result<u32, OpenError> {
+    connection
+        .pragma_query_value(None, name, |row| row.get(0))
+        .map_err(OpenError::engine)
+}

@@ -1,0 +1,102 @@
+//! Opening the folder and the file: every pragma stands here.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::lock::{FolderLock, LockError};
+use super::{Options, migrate};
+use crate::store::EngineError;
+
+/// The name of the database in the data folder.
+const FILE: &str = "flashlamp.db";
+
+/// Why a data folder could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The folder is not there and cannot be made.
+    #[error("the folder cannot be made")]
+    Create(#[source] io::Error),
+    /// The folder is there but not for this process to write, or another one has it.
+    #[error(transparent)]
+    Lock(LockError),
+    /// A later release wrote the file.
+    #[error(
+        "its format is version {found} and this release knows {supported} at most: \
+         use the release that wrote it, or a newer one"
+    )]
+    NewerFormat {
+        /// The version of the file.
+        found: u32,
+        /// The newest version that this release reads.
+        supported: u32,
+    },
+    /// The file belongs to another program, or is no database.
+    #[error("`{FILE}` in it is not a Flashlamp store")]
+    NotAStore,
+    /// The engine failed.
+    #[error("`{FILE}` in it cannot be opened")]
+    Engine(#[source] EngineError),
+}
+
+impl OpenError {
+    pub(super) fn engine(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => Self::NotAStore,
+            _ => Self::Engine(Box::new(error)),
+        }
+    }
+}
+
+/// Locks the folder and opens the writing connection.
+pub(super) fn folder(
+    folder: &Path,
+    options: Options,
+) -> Result<(FolderLock, PathBuf, Connection), OpenError> {
+    std::fs::create_dir_all(folder).map_err(OpenError::Create)?;
+    let lock = FolderLock::take(folder).map_err(OpenError::Lock)?;
+    let path = folder.join(FILE);
+    let connection = writer(&path, options)?;
+    Ok((lock, path, connection))
+}
+
+fn writer(path: &Path, options: Options) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(OpenError::engine)?;
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(OpenError::engine)?;
+    if mode != "wal" {
+        return Err(OpenError::Engine(
+            format!("the file system does not allow a write-ahead log (mode {mode})").into(),
+        ));
+    }
+    let set = |connection: &Connection| {
+        // FULL: the log is synced in every commit, so what was acknowledged survives a power cut.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        // A burst must not leave its log behind for good.
+        connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+        connection.pragma_update(None, "cache_size", -(16 << 10))?;
+        if let Some(pages) = options.page_count_max {
+            connection.pragma_update(None, "max_page_count", pages)?;
+        }
+        connection.busy_timeout(Duration::from_secs(5))
+    };
+    set(&connection).map_err(OpenError::engine)?;
+    migrate::run(&mut connection)?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(super) fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "cache_size", -(4 << 10))?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    Ok(connection)
+}
