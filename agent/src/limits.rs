@@ -1,0 +1,75 @@
+//! Every bound of the agent in one place, each with its reason.
+
+use std::time::Duration;
+
+/// Words of one thread's ring (128 KiB): at 1 kHz and 100 frames it holds 150 ms.
+pub(crate) const RING_WORDS: usize = 16 * 1024;
+/// Threads that can have a slot at once: 180 KiB each when all of it is in use.
+pub(crate) const THREADS_MAX: usize = 4096;
+/// Timers of all sessions together; the handler finds its timer through a static table.
+pub(crate) const TIMERS_MAX: usize = 16 * 1024;
+/// Frames of one sample where the builder does not say.
+pub(crate) const DEPTH_DEFAULT: usize = 250;
+/// Frames of one sample at most: a record must stay far below the ring's size.
+pub(crate) const DEPTH_MAX: usize = 1024;
+/// Words of the stack that one fault-safe read copies (4 KiB).
+pub(crate) const STACK_WINDOW_WORDS: usize = 512;
+/// Fault-safe reads of one sample: bounds the handler at about 100 us even on a wild stack.
+pub(crate) const STACK_READS_MAX: u32 = 64;
+
+/// The shortest period: below it the signals alone take most of the thread's time.
+pub(crate) const PERIOD_MIN: Duration = Duration::from_micros(50);
+
+/// Samples that one profiler keeps until it is stopped or flushed (about 40 bytes each).
+pub(crate) const SESSION_SAMPLES_MAX: usize = 1_000_000;
+/// Samples of one continuous window: 64 threads at 1 kHz for 3 s, or at 100 Hz for 30 s.
+pub(crate) const WINDOW_SAMPLES_MAX: usize = 200_000;
+/// Samples of one request profile: 100 s of one thread at 1 kHz.
+pub(crate) const REQUEST_SAMPLES_MAX: usize = 100_000;
+/// Gaps between polls that a request profile keeps apart; later ones go into the last.
+pub(crate) const REQUEST_GAPS_MAX: usize = 10_000;
+/// Distinct stack nodes and addresses of one collection.
+pub(crate) const STACK_NODES_MAX: usize = 1_000_000;
+
+/// Requests profiled at the same time where the builder does not say.
+pub(crate) const PROFILED_REQUESTS_MAX: usize = 8;
+/// Names of entry points in one process; what exceeds it is called `(other)`.
+pub(crate) const ENTRY_NAMES_MAX: usize = 2048;
+/// Bytes of an entry point's or a request's name.
+pub(crate) const NAME_BYTES_MAX: usize = 256;
+/// Functions in the JIT map, with those that were unregistered a moment ago.
+pub(crate) const JIT_FUNCTIONS_MAX: usize = 1_000_000;
+
+/// Length of a continuous window.
+pub(crate) const WINDOW: Duration = Duration::from_secs(10);
+/// Windows and request profiles that wait for the collector: ten minutes of an outage.
+pub(crate) const QUEUE_ITEMS_MAX: usize = 64;
+/// Samples that wait for the collector (about 40 bytes each).
+pub(crate) const QUEUE_SAMPLES_MAX: usize = 500_000;
+/// The first wait after a failed delivery; it doubles from there.
+pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(250);
+/// The longest wait after a failed delivery or for a `Retry-After`.
+pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// One HTTP exchange, from connecting to the end of the answer.
+pub(crate) const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+/// What dropping an agent may take to deliver the rest.
+pub(crate) const DROP_FLUSH: Duration = Duration::from_secs(2);
+
+/// The drain comes at most this often, however short the period is.
+pub(crate) const DRAIN_INTERVAL_MIN: Duration = Duration::from_millis(5);
+/// The drain comes at least this often while a session runs.
+pub(crate) const DRAIN_INTERVAL_MAX: Duration = Duration::from_millis(100);
+/// How often threads that started later are looked for.
+pub(crate) const THREAD_SCAN_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the list of loaded objects is compared with the loader's counters.
+pub(crate) const MODULE_CHECK_INTERVAL: Duration = Duration::from_millis(200);
+/// How long ending a session waits for a handler that is still running.
+pub(crate) const HANDLER_WAIT: Duration = Duration::from_millis(500);
+
+/// Bytes of `.eh_frame` of one object that are copied.
+pub(crate) const EH_FRAME_BYTES_MAX: usize = 256 << 20;
+/// Resolved addresses that the symbolizer keeps; when it is full it starts anew.
+#[cfg(feature = "symbolize")]
+pub(crate) const SYMBOL_CACHE_MAX: usize = 200_000;
+/// Bytes of one function's name; longer ones are cut.
+pub(crate) const SYMBOL_BYTES_MAX: usize = 4096;

@@ -1,0 +1,342 @@
+//! `Profiler`: sampling of this process by hand, started and stopped.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use flashlamp_profile::Period;
+
+use crate::clock::{self, Anchor};
+use crate::collection::{Chunk, Collection, Losses};
+use crate::drain::start_session;
+use crate::error::StartError;
+use crate::limits;
+use crate::log::Log;
+use crate::process::Process;
+use crate::registry::{FlushAt, Plan, SessionThreads};
+use crate::resolve::{Detail, profile_of};
+use crate::sampler::threads::OwnThread;
+use crate::sys;
+
+/// Which time a sample stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Clock {
+    /// Time on a CPU. A thread that waits is not sampled. The kernel looks at CPU timers on its
+    /// tick (100 to 1000 times a second); shorter periods arrive as event counts above 1.
+    #[default]
+    Cpu,
+    /// Time that passes, running or waiting. System calls of sampled threads may be interrupted
+    /// (`EINTR`).
+    Wall,
+}
+
+/// Which threads are sampled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Threads {
+    /// The one that calls `start`.
+    #[default]
+    Current,
+    /// All of the process, with those that start later; not the profiler's own.
+    All,
+}
+
+/// A running profiler; [`stop`](Self::stop) hands out what it collected.
+///
+/// Dropping it stops it too; where there is a flush callback, that gets the rest.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use flashlamp::{Clock, Profiler};
+///
+/// let profiler = Profiler::builder()
+///     .clock(Clock::Cpu)
+///     .period(Duration::from_millis(1))
+///     .start()?;
+/// let sum: u64 = (0..3_000_000_u64).map(|n| n.rotate_left(7) % 11).sum();
+/// let log = profiler.stop();
+/// println!("{sum}: {} samples\n{}", log.len(), log.folded());
+/// # Ok::<(), flashlamp::StartError>(())
+/// ```
+#[derive(Debug)]
+pub struct Profiler {
+    process: &'static Process,
+    session: u32,
+    period: Period,
+    clock: Clock,
+    flush: Option<FlushThread>,
+    stopped: bool,
+}
+
+/// How a [`Profiler`] is to sample.
+#[must_use = "call `start`"]
+pub struct ProfilerBuilder {
+    clock: Clock,
+    period: Duration,
+    depth_max: usize,
+    threads: Threads,
+    on_flush: Option<(usize, FlushCallback)>,
+}
+
+type FlushCallback = Box<dyn FnMut(Log) + Send>;
+
+impl std::fmt::Debug for ProfilerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProfilerBuilder")
+            .field("clock", &self.clock)
+            .field("period", &self.period)
+            .field("max_depth", &self.depth_max)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Profiler {
+    /// A builder: CPU clock, 10 ms, 250 frames, the current thread.
+    pub fn builder() -> ProfilerBuilder {
+        ProfilerBuilder {
+            clock: Clock::Cpu,
+            period: Duration::from_millis(10),
+            depth_max: limits::DEPTH_DEFAULT,
+            threads: Threads::Current,
+            on_flush: None,
+        }
+    }
+
+    /// Ends sampling and returns what was collected since the last flush. Symbolizes on the
+    /// calling thread, which may take a second for a large program.
+    ///
+    /// In a forked child, where nothing was sampled, the log is empty.
+    pub fn stop(mut self) -> Log {
+        let chunk = self.end();
+        self.flush = None;
+        self.log_of(&chunk)
+    }
+
+    /// A copy of what was collected since the last flush; sampling goes on.
+    pub fn log(&self) -> Log {
+        let chunk = self.process.is_current().then(|| {
+            let mut registry = self.process.lock();
+            registry.drain_rings();
+            registry.sessions.get(&self.session).map(crate::registry::Session::copy_chunk)
+        });
+        self.log_of(&chunk.flatten().unwrap_or_else(|| self.empty_chunk()))
+    }
+
+    /// Hands what was collected so far to the flush callback, on the calling thread. Without a
+    /// callback it does nothing.
+    pub fn flush(&self) {
+        let Some(flush) = &self.flush else { return };
+        if !self.process.is_current() {
+            return;
+        }
+        let mut registry = self.process.lock();
+        registry.drain_rings();
+        let session = registry.sessions.get_mut(&self.session);
+        let chunk = session.map(crate::registry::Session::take_chunk);
+        drop(registry);
+        if let Some(chunk) = chunk {
+            flush.call(self.log_of(&chunk));
+        }
+    }
+
+    /// Ends the session, where it is not ended yet.
+    fn end(&mut self) -> Chunk {
+        if self.stopped || !self.process.is_current() {
+            return self.empty_chunk();
+        }
+        self.stopped = true;
+        let session = self.process.lock().finish(self.session);
+        match session {
+            Some(mut session) => session.take_chunk(),
+            None => self.empty_chunk(),
+        }
+    }
+
+    fn empty_chunk(&self) -> Chunk {
+        Chunk {
+            collection: Collection::new(0),
+            losses: Losses::new(),
+            start: Anchor::now(),
+            duration_ns: 0,
+            clock: self.clock,
+            period_ns: self.period.as_nanos(),
+        }
+    }
+
+    fn log_of(&self, chunk: &Chunk) -> Log {
+        log_of(self.process, chunk, self.period)
+    }
+}
+
+impl Drop for Profiler {
+    fn drop(&mut self) {
+        if self.stopped || !self.process.is_current() {
+            // In a forked child the flush thread does not exist: leave its handle alone.
+            if let Some(flush) = self.flush.take().filter(|_| !self.process.is_current()) {
+                flush.abandon();
+            }
+            return;
+        }
+        let chunk = self.end();
+        if let Some(flush) = &self.flush {
+            flush.call(self.log_of(&chunk));
+        }
+    }
+}
+
+fn log_of(process: &Process, chunk: &Chunk, period: Period) -> Log {
+    let detail = Detail { name: "", timeline: true, entries: false, more_losses: &Losses::new() };
+    Log::new(profile_of(process, chunk, detail), period)
+}
+
+impl ProfilerBuilder {
+    /// Which time a sample stands for; [`Clock::Cpu`] where it is not called.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The distance between samples, 50 us or more; the first comes uniformly in (0, period].
+    pub fn period(mut self, period: Duration) -> Self {
+        self.period = period;
+        self
+    }
+
+    /// Frames of one sample at most, 1,024 or fewer. Deeper callers become one marker frame,
+    /// `[truncated]`, at the root; the leaf is never cut.
+    pub fn max_depth(mut self, frames: usize) -> Self {
+        self.depth_max = frames;
+        self
+    }
+
+    /// Which threads are sampled; [`Threads::Current`] where it is not called.
+    pub fn threads(mut self, threads: Threads) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Calls `callback` with a log whenever `samples` samples are there, on a thread of the
+    /// profiler's own (`flashlamp-flush`). While it is slow, samples collect up to a bound and
+    /// are then counted as lost.
+    pub fn on_flush(mut self, samples: usize, callback: impl FnMut(Log) + Send + 'static) -> Self {
+        self.on_flush = Some((samples.max(1), Box::new(callback)));
+        self
+    }
+
+    /// Starts sampling.
+    ///
+    /// # Errors
+    /// As [`StartError`] says; then nothing is sampled.
+    pub fn start(self) -> Result<Profiler, StartError> {
+        let period = checked_period(self.period)?;
+        if self.depth_max == 0 {
+            return Err(StartError::DepthZero);
+        }
+        let process = Process::current();
+        let (flush_at, flush) = match self.on_flush {
+            Some((samples, callback)) => {
+                let (to, from) = sync_channel(2);
+                let thread = FlushThread::spawn(process, from, to.clone(), callback, period)?;
+                (Some(FlushAt { samples, to }), Some(thread))
+            }
+            None => (None, None),
+        };
+        let plan = Plan {
+            clock: self.clock,
+            period_ns: period.as_nanos(),
+            depth_max: self.depth_max.min(limits::DEPTH_MAX),
+            threads: match self.threads {
+                Threads::Current => SessionThreads::One(sys::tid()),
+                Threads::All => SessionThreads::All,
+            },
+            samples_max: limits::SESSION_SAMPLES_MAX,
+            flush_at,
+            window: None,
+        };
+        let session = start_session(process, plan)?;
+        Ok(Profiler { process, session, period, clock: self.clock, flush, stopped: false })
+    }
+}
+
+/// A period that sampling can have.
+pub(crate) fn checked_period(period: Duration) -> Result<Period, StartError> {
+    let checked = Period::from_duration(period).ok_or(StartError::PeriodZero)?;
+    if period < limits::PERIOD_MIN {
+        let min_us = clock::nanos(limits::PERIOD_MIN) / 1000;
+        return Err(StartError::PeriodTooShort { min_us });
+    }
+    Ok(checked)
+}
+
+/// The thread that runs a flush callback.
+#[derive(Debug)]
+struct FlushThread {
+    callback: Arc<Mutex<Callback>>,
+    /// Keeps the channel open; dropped before the join.
+    to: Option<SyncSender<Chunk>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Callback(FlushCallback);
+
+impl std::fmt::Debug for Callback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Callback")
+    }
+}
+
+impl FlushThread {
+    fn spawn(
+        process: &'static Process,
+        from: Receiver<Chunk>,
+        to: SyncSender<Chunk>,
+        callback: FlushCallback,
+        period: Period,
+    ) -> Result<Self, StartError> {
+        let callback = Arc::new(Mutex::new(Callback(callback)));
+        let shared = Arc::clone(&callback);
+        let name = "flashlamp-flush";
+        let body = move || {
+            let _own = OwnThread::enter();
+            for chunk in from {
+                call(&shared, log_of(process, &chunk, period));
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+        let thread = thread.map_err(|source| StartError::ThreadRefused { name, source })?;
+        Ok(Self { callback, to: Some(to), thread: Some(thread) })
+    }
+
+    fn call(&self, log: Log) {
+        call(&self.callback, log);
+    }
+
+    /// Forgets the thread without waiting for it.
+    fn abandon(mut self) {
+        self.to = None;
+        drop(self.thread.take());
+    }
+}
+
+fn call(callback: &Mutex<Callback>, log: Log) {
+    let mut callback = callback.lock().unwrap_or_else(PoisonError::into_inner);
+    // A panicking callback is its author's bug, and no reason to end the host's thread.
+    let run = std::panic::AssertUnwindSafe(|| (callback.0)(log));
+    drop(std::panic::catch_unwind(run));
+}
+
+impl Drop for FlushThread {
+    fn drop(&mut self) {
+        // The session, which had the other sender, has ended: the thread empties the channel
+        // and leaves. A callback that drops its own profiler must not wait for itself.
+        self.to = None;
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != std::thread::current().id()
+        {
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! One round of the drain.
+
+use std::sync::PoisonError;
+
+use super::Registry;
+use crate::clock;
+use crate::collection::Resolver;
+use crate::limits;
+use crate::process::Process;
+use crate::ring::record;
+
+impl Registry {
+    /// Looks after objects and threads, empties the rings, hands on what is due.
+    pub(crate) fn cycle(&mut self) {
+        let now = clock::monotonic_ns();
+        if elapsed(self.modules_checked_ns, now, limits::MODULE_CHECK_INTERVAL) {
+            self.refresh_modules();
+        }
+        let some_sample_all = self.sessions.values().any(super::Session::samples_all_threads);
+        let pause = if some_sample_all {
+            limits::THREAD_SCAN_INTERVAL
+        } else {
+            limits::THREAD_SCAN_INTERVAL.saturating_mul(20)
+        };
+        if elapsed(self.threads_scanned_ns, now, pause) {
+            self.threads_scanned_ns = now;
+            self.scan_threads();
+        }
+        self.drain_rings();
+        for session in self.sessions.values_mut() {
+            session.seal_window(false);
+            session.flush_if_due();
+        }
+        #[cfg(feature = "tower")]
+        self.finish_requests();
+        self.free_tables();
+    }
+
+    /// Moves every record to its session's collection.
+    pub(crate) fn drain_rings(&mut self) {
+        let mut jit = Process::current().jit.lock().unwrap_or_else(PoisonError::into_inner);
+        let resolver = Resolver { modules: &self.modules, jit: &jit };
+        let began = clock::monotonic_ns();
+        for (tid, thread) in &self.threads {
+            while thread.slot.ring.pop(&mut self.record) {
+                let Some((header, addresses)) = record::parse(&self.record) else { continue };
+                let Some(session) = self.sessions.get_mut(&header.session) else { continue };
+                let value_ns = session.count_drained(header.events);
+                let collection = session.collection_for(header.time_ns);
+                collection.add(&header, addresses, (*tid, &thread.name), value_ns, &resolver);
+            }
+        }
+        // What was sampled before the last round began is drained by now: forget what ended
+        // before it.
+        jit.forget_before(self.drained_ns);
+        self.drained_ns = began;
+    }
+}
+
+impl super::Session {
+    /// Hands the samples to the flush callback when there are enough.
+    fn flush_if_due(&mut self) {
+        let Some(flush) = &self.flush_at else { return };
+        if self.collection.samples.len() < flush.samples {
+            return;
+        }
+        let to = flush.to.clone();
+        let chunk = self.take_chunk();
+        // The callback is slow and its queue full: keep collecting, up to the bound.
+        if let Err(std::sync::mpsc::TrySendError::Full(chunk)) = to.try_send(chunk) {
+            self.give_back(chunk);
+        }
+    }
+}
+
+fn elapsed(since_ns: u64, now_ns: u64, interval: std::time::Duration) -> bool {
+    now_ns.saturating_sub(since_ns) >= clock::nanos(interval)
+}

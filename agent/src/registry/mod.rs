@@ -1,0 +1,362 @@
+//! Who is sampled, by which timers, for which session.
+//!
+//! All of it is behind one lock ([`crate::process::Process::registry`]), which ordinary code
+//! and the drain take and the handler never does. What the handler sees are the slots.
+
+mod cycle;
+mod session;
+mod window;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+pub(crate) use self::session::{FlushAt, Plan, Session, SessionThreads, Totals};
+pub(crate) use self::window::Window;
+use crate::clock;
+use crate::error::StartError;
+use crate::limits;
+use crate::mappings::Modules;
+use crate::sampler::handler::PID;
+use crate::sampler::shared::{self, RetiredTables};
+use crate::sampler::slot::{ThreadSlot, TimerSlot};
+use crate::sampler::{signal, threads};
+use crate::sys;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    pid: i32,
+    threads: BTreeMap<i32, SampledThread>,
+    free_threads: Vec<u32>,
+    threads_made: u32,
+    free_timers: Vec<u32>,
+    timers_made: u32,
+    pub(crate) sessions: BTreeMap<u32, Session>,
+    last_session: u32,
+    modules: Modules,
+    modules_checked_ns: u64,
+    threads_scanned_ns: u64,
+    drained_ns: u64,
+    retired_tables: Vec<RetiredTables>,
+    drain_running: bool,
+    random: u64,
+    record: Vec<u64>,
+    /// Panics caught on our own threads.
+    pub(crate) faults: u64,
+    /// Finished requests that wait for the last of their samples.
+    #[cfg(feature = "tower")]
+    pub(crate) ended_requests: Vec<crate::request::EndedRequest>,
+}
+
+/// A thread that has a slot.
+#[derive(Debug)]
+struct SampledThread {
+    slot: &'static ThreadSlot,
+    name: Arc<str>,
+    /// Looked at twice: a new thread gets its name a moment after it starts.
+    name_reads: u8,
+}
+
+impl Registry {
+    pub(crate) fn new(pid: i32) -> Self {
+        Self {
+            pid,
+            threads: BTreeMap::new(),
+            free_threads: Vec::new(),
+            threads_made: 0,
+            free_timers: Vec::new(),
+            timers_made: 0,
+            sessions: BTreeMap::new(),
+            last_session: 0,
+            modules: Modules::default(),
+            modules_checked_ns: 0,
+            threads_scanned_ns: 0,
+            drained_ns: 0,
+            retired_tables: Vec::new(),
+            drain_running: false,
+            random: sys::random_u64() | 1,
+            record: Vec::new(),
+            faults: 0,
+            #[cfg(feature = "tower")]
+            ended_requests: Vec::new(),
+        }
+    }
+
+    /// Makes sampling possible: the handler, the unwind tables, fault-safe reads.
+    fn prepare(&mut self) -> Result<(), StartError> {
+        if !cfg!(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64")) {
+            return Err(StartError::UnsupportedPlatform);
+        }
+        sys::probe_read(self.pid).map_err(|source| StartError::MemoryReadRefused { source })?;
+        PID.store(self.pid, Ordering::SeqCst);
+        signal::install().map_err(|source| StartError::SignalRefused { source })?;
+        self.refresh_modules();
+        Ok(())
+    }
+
+    /// Begins a session. The caller holds the lock and spawns the drain where it is asked to.
+    ///
+    /// # Errors
+    /// As [`StartError`] says; nothing is left behind.
+    pub(crate) fn start(&mut self, plan: Plan) -> Result<u32, StartError> {
+        self.prepare()?;
+        self.last_session = self.last_session.wrapping_add(1).max(1);
+        let id = self.last_session;
+        let wanted = plan.threads;
+        self.sessions.insert(id, Session::new(id, plan));
+        let result = match wanted {
+            SessionThreads::One(tid) => self.add_timer(id, tid),
+            SessionThreads::All => self.add_all_threads(id),
+            SessionThreads::None => Ok(()),
+        };
+        if let Err(error) = result {
+            self.finish(id);
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    /// Whether the drain has to be started; afterwards it counts as started.
+    pub(crate) fn claim_drain(&mut self) -> bool {
+        !std::mem::replace(&mut self.drain_running, true)
+    }
+
+    /// The drain could not be started, or ended.
+    pub(crate) fn disclaim_drain(&mut self) {
+        self.drain_running = false;
+    }
+
+    fn add_all_threads(&mut self, session: u32) -> Result<(), StartError> {
+        let own = threads::own();
+        let mut added = 0_usize;
+        let mut first_error = None;
+        for tid in threads::list() {
+            if own.contains(&tid) {
+                continue;
+            }
+            match self.add_timer(session, tid) {
+                Ok(()) => added += 1,
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        match first_error {
+            // Some threads may have ended meanwhile, or the limit was reached: sample the rest.
+            Some(error) if added == 0 => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The slot of a thread of this process, made where it has none.
+    pub(crate) fn thread_slot(&mut self, tid: i32) -> Option<&'static ThreadSlot> {
+        if let Some(thread) = self.threads.get(&tid) {
+            return Some(thread.slot);
+        }
+        let index = self.free_threads.pop().unwrap_or(self.threads_made);
+        let slot = ThreadSlot::at_or_new(index)?;
+        self.threads_made = self.threads_made.max(index.saturating_add(1));
+        slot.entry.store(0, Ordering::Relaxed);
+        slot.busy.store(0, Ordering::SeqCst);
+        slot.tid.store(tid, Ordering::SeqCst);
+        let name = Arc::from(threads::name(tid));
+        self.threads.insert(tid, SampledThread { slot, name, name_reads: 1 });
+        Some(slot)
+    }
+
+    /// A free timer slot for a thread.
+    pub(crate) fn timer_slot(
+        &mut self,
+        thread: &ThreadSlot,
+        depth_max: usize,
+    ) -> Option<&'static TimerSlot> {
+        let index = self.free_timers.pop().unwrap_or(self.timers_made);
+        let timer = TimerSlot::at_or_new(index)?;
+        self.timers_made = self.timers_made.max(index.saturating_add(1));
+        timer.assign(thread, depth_max);
+        Some(timer)
+    }
+
+    /// Takes a timer slot back whose kernel timer is deleted and whose thread is idle or gone.
+    pub(crate) fn release_timer(&mut self, timer: &TimerSlot) {
+        timer.retire();
+        self.free_timers.push(timer.index());
+    }
+
+    fn add_timer(&mut self, session: u32, tid: i32) -> Result<(), StartError> {
+        let Some(plan) = self.sessions.get(&session).map(Session::timer_plan) else {
+            return Ok(());
+        };
+        let full = || StartError::TooManyThreads { threads_max: limits::THREADS_MAX };
+        let thread = self.thread_slot(tid).ok_or_else(full)?;
+        let timer = self.timer_slot(thread, plan.depth_max).ok_or_else(full)?;
+        let clock = match plan.clock {
+            crate::Clock::Cpu => sys::thread_cpu_clock(tid),
+            crate::Clock::Wall => libc::CLOCK_MONOTONIC,
+        };
+        let first = self.first_delay(plan.period_ns);
+        let created = sys::KernelTimer::create(clock, signal::SIGNAL, tid, timer.signal_value());
+        let kernel = match created {
+            Ok(kernel) => kernel,
+            Err(source) => {
+                self.release_timer(timer);
+                return Err(StartError::of_timer(source));
+            }
+        };
+        timer.session.store(session, Ordering::SeqCst);
+        if let Err(source) = kernel.set(first, Duration::from_nanos(plan.period_ns)) {
+            kernel.delete();
+            self.release_timer(timer);
+            return Err(StartError::of_timer(source));
+        }
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.timers.push(session::SessionTimer { tid, thread, timer, kernel });
+        }
+        Ok(())
+    }
+
+    /// Uniform in (0, period]: so that a thread shorter than a period is seen without bias.
+    pub(crate) fn first_delay(&mut self, period_ns: u64) -> Duration {
+        // xorshift64: even enough for a phase.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        Duration::from_nanos(self.random % period_ns.max(1) + 1)
+    }
+
+    /// Ends a session: no handler writes for it any more, all it wrote is collected, and its
+    /// books are closed. `None` where there is no such session.
+    pub(crate) fn finish(&mut self, id: u32) -> Option<Session> {
+        let timers = std::mem::take(&mut self.sessions.get_mut(&id)?.timers);
+        for one in &timers {
+            one.kernel.delete();
+            one.timer.session.store(0, Ordering::SeqCst);
+        }
+        let slots: BTreeMap<u32, &ThreadSlot> =
+            timers.iter().map(|one| (one.thread.index, one.thread)).collect();
+        wait_until_idle(slots.values().copied());
+        self.drain_rings();
+        let session = self.sessions.get_mut(&id)?;
+        for one in &timers {
+            session.retire(one.timer);
+        }
+        for one in &timers {
+            self.release_timer(one.timer);
+        }
+        let mut session = self.sessions.remove(&id)?;
+        session.close_books();
+        Some(session)
+    }
+
+    /// Looks for threads that began, and forgets those that are gone.
+    fn scan_threads(&mut self) {
+        let live: BTreeSet<i32> = threads::list().into_iter().collect();
+        if live.is_empty() {
+            return;
+        }
+        self.forget_threads(&live);
+        let own = threads::own();
+        let all: Vec<u32> = self
+            .sessions
+            .values()
+            .filter(|session| session.samples_all_threads())
+            .map(|session| session.id)
+            .collect();
+        for tid in live.difference(&own) {
+            for id in &all {
+                let known = self.sessions.get(id).is_some_and(|session| session.has_timer(*tid));
+                if known || self.add_timer(*id, *tid).is_ok() {
+                    continue;
+                }
+                if let Some(session) = self.sessions.get_mut(id) {
+                    session.missed_threads.insert(*tid);
+                }
+            }
+        }
+        for (tid, thread) in &mut self.threads {
+            if thread.name_reads < 3 {
+                thread.name_reads += 1;
+                thread.name = Arc::from(threads::name(*tid));
+            }
+        }
+    }
+
+    fn forget_threads(&mut self, live: &BTreeSet<i32>) {
+        let gone: Vec<i32> =
+            self.threads.keys().copied().filter(|tid| !live.contains(tid)).collect();
+        if gone.is_empty() {
+            return;
+        }
+        self.drain_rings();
+        for tid in gone {
+            let mut released = Vec::new();
+            for session in self.sessions.values_mut() {
+                released.extend(session.drop_thread(tid));
+            }
+            for timer in released {
+                self.release_timer(timer);
+            }
+            if let Some(thread) = self.threads.remove(&tid) {
+                thread.slot.tid.store(0, Ordering::SeqCst);
+                self.free_threads.push(thread.slot.index);
+            }
+        }
+    }
+
+    /// Compares the unwind tables with what is loaded.
+    pub(crate) fn refresh_modules(&mut self) {
+        self.modules_checked_ns = clock::monotonic_ns();
+        if let Some(tables) = self.modules.refresh(self.pid, &shared::published()) {
+            self.retired_tables.extend(shared::publish(tables));
+        }
+    }
+
+    /// Frees tables that no handler can be using.
+    fn free_tables(&mut self) {
+        if self.retired_tables.is_empty() {
+            return;
+        }
+        let idle = self.threads.values().all(|thread| thread.slot.busy.load(Ordering::SeqCst) == 0);
+        let retired = std::mem::take(&mut self.retired_tables);
+        self.retired_tables =
+            retired.into_iter().filter_map(|tables| tables.free_if_idle(idle)).collect();
+    }
+
+    /// The drain's next appointment.
+    pub(crate) fn drain_interval(&self) -> Option<Duration> {
+        let shortest = self.sessions.values().map(|session| session.period_ns).min()?;
+        let interval = Duration::from_nanos(shortest.saturating_mul(20));
+        Some(interval.clamp(limits::DRAIN_INTERVAL_MIN, limits::DRAIN_INTERVAL_MAX))
+    }
+
+    /// Errors of the kernel that a caller can be told about.
+    pub(crate) fn create_request_timer(
+        &mut self,
+        tid: i32,
+        depth_max: usize,
+    ) -> io::Result<(&'static ThreadSlot, &'static TimerSlot, sys::KernelTimer)> {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let thread = self.thread_slot(tid).ok_or_else(full)?;
+        let timer = self.timer_slot(thread, depth_max).ok_or_else(full)?;
+        let value = timer.signal_value();
+        match sys::KernelTimer::create(libc::CLOCK_MONOTONIC, signal::SIGNAL, tid, value) {
+            Ok(kernel) => Ok((thread, timer, kernel)),
+            Err(error) => {
+                self.release_timer(timer);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Waits until no handler runs on these threads. A handler takes microseconds unless its thread
+/// was preempted in the middle; a thread that is stopped is waited for only so long.
+fn wait_until_idle<'a>(slots: impl Iterator<Item = &'a ThreadSlot>) {
+    let limit = clock::monotonic_ns().saturating_add(clock::nanos(limits::HANDLER_WAIT));
+    for slot in slots {
+        while slot.busy.load(Ordering::SeqCst) != 0 && clock::monotonic_ns() < limit {
+            std::thread::yield_now();
+        }
+    }
+}

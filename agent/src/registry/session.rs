@@ -1,0 +1,252 @@
+//! One session: a profiler, an agent's continuous profile, or one request.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::SyncSender;
+
+use flashlamp_profile::{EventCount, Tally, losses};
+
+use super::window::Window;
+use crate::Clock;
+use crate::clock::Anchor;
+use crate::collection::{COLLECTION_FULL, Chunk, Collection, Losses};
+use crate::sampler::slot::{ThreadSlot, TimerSlot};
+use crate::sys::KernelTimer;
+
+/// Which threads a session's own timers are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionThreads {
+    /// This one.
+    One(i32),
+    /// All, with those that start later.
+    All,
+    /// None: a request arms its threads' own timers poll by poll.
+    None,
+}
+
+/// When to hand a profiler's samples to its callback.
+#[derive(Debug)]
+pub(crate) struct FlushAt {
+    /// At this many samples.
+    pub(crate) samples: usize,
+    /// To the thread that runs the callback; bounded.
+    pub(crate) to: SyncSender<Chunk>,
+}
+
+/// What a session is to do.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) clock: Clock,
+    pub(crate) period_ns: u64,
+    pub(crate) depth_max: usize,
+    pub(crate) threads: SessionThreads,
+    pub(crate) samples_max: usize,
+    pub(crate) flush_at: Option<FlushAt>,
+    pub(crate) window: Option<Window>,
+}
+
+/// What a session's timers need to know.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimerPlan {
+    pub(super) clock: Clock,
+    pub(super) period_ns: u64,
+    pub(super) depth_max: usize,
+}
+
+/// A session's timer on one thread.
+#[derive(Debug)]
+pub(crate) struct SessionTimer {
+    pub(super) tid: i32,
+    pub(super) thread: &'static ThreadSlot,
+    pub(super) timer: &'static TimerSlot,
+    pub(super) kernel: KernelTimer,
+}
+
+/// The books of a session: `taken = in_ring + lost + drained`, by independent counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    /// Signals that handlers accepted.
+    pub(crate) taken: Tally,
+    /// Of these, lost in the handler.
+    pub(crate) ring_full: Tally,
+    /// Records that came out of the rings.
+    pub(crate) drained: Tally,
+}
+
+impl Totals {
+    /// What handlers wrote and nobody has drained.
+    pub(crate) fn undrained(&self) -> Tally {
+        self.taken.saturating_sub(self.ring_full).saturating_sub(self.drained)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: u32,
+    pub(crate) period_ns: u64,
+    clock: Clock,
+    depth_max: usize,
+    threads: SessionThreads,
+    pub(super) timers: Vec<SessionTimer>,
+    /// Of timers that are gone.
+    retired: Totals,
+    pub(super) drained: Tally,
+    pub(crate) collection: Collection,
+    /// When the present collection began.
+    pub(crate) start: Anchor,
+    /// Losses that an earlier chunk carried.
+    reported: Losses,
+    /// Overflow of earlier collections.
+    overflow_before: Tally,
+    unaccounted: Tally,
+    /// Threads that got no timer.
+    pub(crate) missed_threads: BTreeSet<i32>,
+    pub(super) flush_at: Option<FlushAt>,
+    pub(super) window: Option<Window>,
+}
+
+impl Session {
+    pub(super) fn new(id: u32, plan: Plan) -> Self {
+        Self {
+            id,
+            period_ns: plan.period_ns,
+            clock: plan.clock,
+            depth_max: plan.depth_max,
+            threads: plan.threads,
+            timers: Vec::new(),
+            retired: Totals::default(),
+            drained: Tally::default(),
+            collection: Collection::new(plan.samples_max),
+            start: Anchor::now(),
+            reported: Losses::new(),
+            overflow_before: Tally::default(),
+            unaccounted: Tally::default(),
+            missed_threads: BTreeSet::new(),
+            flush_at: plan.flush_at,
+            window: plan.window,
+        }
+    }
+
+    pub(super) fn timer_plan(&self) -> TimerPlan {
+        TimerPlan { clock: self.clock, period_ns: self.period_ns, depth_max: self.depth_max }
+    }
+
+    pub(super) fn samples_all_threads(&self) -> bool {
+        self.threads == SessionThreads::All
+    }
+
+    pub(super) fn has_timer(&self, tid: i32) -> bool {
+        self.timers.iter().any(|one| one.tid == tid)
+    }
+
+    /// Counts a drained record; returns its weight on the session's clock.
+    pub(super) fn count_drained(&mut self, events: u32) -> u64 {
+        self.drained += Tally::one(EventCount::new(u64::from(events)));
+        u64::from(events).saturating_mul(self.period_ns)
+    }
+
+    /// Keeps the counts of a timer that is no longer used.
+    pub(super) fn retire(&mut self, timer: &TimerSlot) {
+        self.retired.taken += timer.taken.tally();
+        self.retired.ring_full += timer.ring_full.tally();
+    }
+
+    /// Drops the timers of a thread that is gone.
+    pub(super) fn drop_thread(&mut self, tid: i32) -> Vec<&'static TimerSlot> {
+        self.missed_threads.remove(&tid);
+        let (gone, kept) = std::mem::take(&mut self.timers)
+            .into_iter()
+            .partition::<Vec<_>, _>(|one| one.tid == tid);
+        self.timers = kept;
+        for one in &gone {
+            one.kernel.delete();
+            self.retire(one.timer);
+        }
+        gone.into_iter().map(|one| one.timer).collect()
+    }
+
+    /// The books as they stand.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = Totals { drained: self.drained, ..self.retired };
+        for one in &self.timers {
+            totals.taken += one.timer.taken.tally();
+            totals.ring_full += one.timer.ring_full.tally();
+        }
+        totals
+    }
+
+    /// After the last drain: what is still missing is a bug, and gets its name.
+    pub(super) fn close_books(&mut self) {
+        self.unaccounted = self.totals().undrained();
+    }
+
+    /// Everything lost since the beginning, by reason.
+    pub(crate) fn losses(&self) -> Losses {
+        let all = [
+            (losses::RING_FULL, self.totals().ring_full),
+            (COLLECTION_FULL, self.overflow_before + self.collection.overflow),
+            (losses::UNACCOUNTED, self.unaccounted),
+        ];
+        all.into_iter().filter(|(_, tally)| !tally.is_zero()).collect()
+    }
+
+    /// Cuts off what was collected so far, with the losses that no chunk has carried yet.
+    pub(crate) fn take_chunk(&mut self) -> Chunk {
+        let next = self.collection.successor();
+        self.take_chunk_for(next, Anchor::now())
+    }
+
+    /// As [`take_chunk`](Self::take_chunk), going on with `next` from `end` on.
+    pub(super) fn take_chunk_for(&mut self, next: Collection, end: Anchor) -> Chunk {
+        let all = self.losses();
+        let mut fresh = Losses::new();
+        for (reason, tally) in &all {
+            let told = self.reported.get(reason).copied().unwrap_or_default();
+            let news = tally.saturating_sub(told);
+            if !news.is_zero() {
+                fresh.insert(reason, news);
+            }
+        }
+        self.reported = all;
+        let collection = std::mem::replace(&mut self.collection, next);
+        self.overflow_before += collection.overflow;
+        let chunk = self.chunk(collection, fresh, end);
+        self.start = end;
+        chunk
+    }
+
+    /// Undoes [`take_chunk`](Self::take_chunk), where nothing was collected since.
+    pub(super) fn give_back(&mut self, chunk: Chunk) {
+        for (reason, tally) in &chunk.losses {
+            if let Some(told) = self.reported.get_mut(reason) {
+                *told = told.saturating_sub(*tally);
+            }
+        }
+        self.overflow_before = self.overflow_before.saturating_sub(chunk.collection.overflow);
+        self.collection = chunk.collection;
+        self.start = chunk.start;
+    }
+
+    /// A copy of what was collected so far.
+    pub(crate) fn copy_chunk(&self) -> Chunk {
+        let mut fresh = self.losses();
+        for (reason, told) in &self.reported {
+            if let Some(tally) = fresh.get_mut(reason) {
+                *tally = tally.saturating_sub(*told);
+            }
+        }
+        fresh.retain(|_, tally| !tally.is_zero());
+        self.chunk(self.collection.clone(), fresh, Anchor::now())
+    }
+
+    fn chunk(&self, collection: Collection, losses: Losses, end: Anchor) -> Chunk {
+        Chunk {
+            collection,
+            losses,
+            start: self.start,
+            duration_ns: end.monotonic_ns.saturating_sub(self.start.monotonic_ns),
+            clock: self.clock,
+            period_ns: self.period_ns,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! From collected samples to a profile with names.
+
+use std::sync::{Arc, PoisonError};
+
+use flashlamp_profile::{
+    EventCount, FrameId, FrameKind, FrameSpec, LabelSetId, Mapping, MappingId, Nanos, NewSample,
+    Period, Profile, ProfileBuilder, StackId, Tally, ValueType, labels,
+};
+
+use crate::Clock;
+use crate::collection::{Chunk, Location, Losses, RawSample};
+use crate::mappings::Module;
+use crate::process::Process;
+
+/// What a profile is to hold beside its stacks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Detail<'a> {
+    /// The profile's name.
+    pub(crate) name: &'a str,
+    /// Times and threads of samples: a profile to look at, not to add up.
+    pub(crate) timeline: bool,
+    /// The entry point as a label.
+    pub(crate) entries: bool,
+    /// Losses beside the chunk's own.
+    pub(crate) more_losses: &'a Losses,
+}
+
+/// Builds the profile of a chunk; symbolizes, so it may take seconds the first time.
+pub(crate) fn profile_of(process: &Process, chunk: &Chunk, detail: Detail<'_>) -> Profile {
+    let mut builder = ProfileBuilder::new();
+    let value_type = match chunk.clock {
+        Clock::Cpu => ValueType::CPU,
+        Clock::Wall => ValueType::WALL,
+    };
+    builder.name(detail.name).start(chunk.start.utc).value_types(&[value_type]);
+    builder.duration(Nanos::from_nanos(chunk.duration_ns));
+    if let Some(period) = Period::from_nanos(chunk.period_ns) {
+        builder.period(period);
+    }
+    let stacks = add_stacks(process, chunk, &mut builder);
+    let threads: Vec<_> = chunk
+        .collection
+        .threads
+        .iter()
+        .map(|(tid, name)| builder.thread(u64::from(tid.unsigned_abs()), name))
+        .collect();
+    let entries = process.entries.read().unwrap_or_else(PoisonError::into_inner);
+    let mut samples: Vec<&RawSample> = chunk.collection.samples.iter().collect();
+    samples.sort_by_key(|sample| sample.time_ns);
+    for sample in samples {
+        let since_start = sample.time_ns.saturating_sub(chunk.start.monotonic_ns);
+        let entry = entries.name(sample.entry).unwrap_or(labels::NO_ENTRY);
+        let label_set = if detail.entries {
+            builder.labels(&[(labels::ENTRY, entry)])
+        } else {
+            LabelSetId::EMPTY
+        };
+        let at = |index: u32| usize::try_from(index).ok();
+        builder.sample(NewSample {
+            stack: sample.stack.and_then(|node| stacks.get(at(node)?).copied()),
+            event_count: EventCount::new(u64::from(sample.events)),
+            values: &[sample.value_ns],
+            time: detail.timeline.then_some(Nanos::from_nanos(since_start)),
+            thread: sample
+                .thread
+                .filter(|_| detail.timeline)
+                .and_then(|index| threads.get(at(index)?).copied()),
+            labels: label_set,
+        });
+    }
+    drop(entries);
+    for losses in [&chunk.losses, detail.more_losses] {
+        for (reason, tally) in losses {
+            builder.loss(reason, *tally);
+        }
+    }
+    builder.build().unwrap_or_else(|_| lost_profile(detail.name, chunk))
+}
+
+/// What is left when a profile cannot be built, which its construction here rules out: the
+/// books still balance.
+fn lost_profile(name: &str, chunk: &Chunk) -> Profile {
+    let mut builder = ProfileBuilder::new();
+    builder.name(name);
+    let all: Tally = chunk.stored() + chunk.lost();
+    builder.loss(flashlamp_profile::losses::UNACCOUNTED, all);
+    builder.build().unwrap_or_else(|_| {
+        ProfileBuilder::new().build().expect("a profile of nothing is valid")
+    })
+}
+
+/// Node of the chunk's tree to stack of the profile.
+fn add_stacks(process: &Process, chunk: &Chunk, builder: &mut ProfileBuilder) -> Vec<StackId> {
+    let frames = add_frames(process, chunk, builder);
+    let mut stacks: Vec<StackId> = Vec::with_capacity(chunk.collection.stacks.len());
+    for (parent, location) in &chunk.collection.stacks {
+        let mut stack =
+            parent.and_then(|parent| stacks.get(usize::try_from(parent).ok()?).copied());
+        let frames = usize::try_from(*location).ok().and_then(|index| frames.get(index));
+        for frame in frames.into_iter().flatten() {
+            stack = Some(builder.stack(stack, *frame));
+        }
+        // Parents come before children, and every location has at least one frame.
+        stacks.extend(stack);
+    }
+    stacks
+}
+
+/// The frames of each location, the caller first (an inlined function after it).
+fn add_frames(
+    process: &Process,
+    chunk: &Chunk,
+    builder: &mut ProfileBuilder,
+) -> Vec<Vec<FrameId>> {
+    let mut symbols = process.symbols.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut last: Option<(Arc<Module>, MappingId)> = None;
+    let mut all = Vec::with_capacity(chunk.collection.locations.len());
+    for location in &chunk.collection.locations {
+        let frames = match location {
+            Location::Marker(name) => {
+                vec![builder.frame(&FrameSpec::new(name).kind(FrameKind::Marker))]
+            }
+            Location::Jit { name, address } => {
+                let spec = FrameSpec::new(name).kind(FrameKind::Jit).address(*address);
+                vec![builder.frame(&spec)]
+            }
+            Location::Unknown { address } => {
+                let name = format!("[unknown]+{address:#x}");
+                vec![builder.frame(&FrameSpec::new(&name).address(*address))]
+            }
+            Location::Object { module, address } => {
+                let mapping = match &last {
+                    Some((known, mapping)) if Arc::ptr_eq(known, module) => *mapping,
+                    _ => builder.mapping(mapping_of(module)),
+                };
+                last = Some((Arc::clone(module), mapping));
+                let functions = symbols.resolve(module, *address);
+                object_frames(builder, &functions, module, mapping, *address)
+            }
+        };
+        all.push(frames);
+    }
+    all
+}
+
+fn object_frames(
+    builder: &mut ProfileBuilder,
+    functions: &[crate::symbolize::Function],
+    module: &Module,
+    mapping: MappingId,
+    address: u64,
+) -> Vec<FrameId> {
+    let Some((code, inlined)) = functions.split_last() else {
+        let name = format!("{}+{address:#x}", module.object());
+        return vec![builder.frame(&FrameSpec::new(&name).mapping(mapping).address(address))];
+    };
+    let named = |function: &'_ crate::symbolize::Function| -> (String, Option<String>, u32) {
+        (function.name.clone(), function.file.clone(), function.line)
+    };
+    let mut frames = Vec::with_capacity(functions.len());
+    for (index, function) in std::iter::once(code).chain(inlined.iter().rev()).enumerate() {
+        let (name, file, line) = named(function);
+        let mut spec = FrameSpec::new(&name).line(line);
+        if let Some(file) = &file {
+            spec = spec.file(file);
+        }
+        spec = if index == 0 {
+            spec.mapping(mapping).address(address)
+        } else {
+            spec.kind(FrameKind::Inline)
+        };
+        frames.push(builder.frame(&spec));
+    }
+    frames
+}
+
+fn mapping_of(module: &Module) -> Mapping {
+    Mapping {
+        path: module.path.clone(),
+        build_id: module.build_id.clone(),
+        start: module.start,
+        end: module.end,
+        file_offset: module.file_offset,
+    }
+}

@@ -1,0 +1,138 @@
+//! The signal handler: from an expired timer to a record in the thread's ring.
+//!
+//! **Ordering of `busy`, `generation` and `session`.** The handler sets the thread's `busy`
+//! flag, then looks at the timer's generation and session; whoever ends a session changes
+//! these, then waits until `busy` is 0. All of it is SeqCst, so one of the two sees the other:
+//! after the wait no handler can write for the ended session, and its counters are final.
+#![expect(unsafe_code, reason = "a signal handler gets raw pointers")]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
+
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+use libc::{c_int, c_void, siginfo_t, ucontext_t};
+
+use super::shared::with_tables;
+use super::signal;
+use super::slot::{ThreadSlot, TimerSlot};
+use crate::clock;
+use crate::ring::Full;
+use crate::ring::record::{Header, Quality};
+use crate::sys;
+use crate::unwind::{Registers, of_context, walk};
+
+/// The process that samples: stack reads name it.
+pub(crate) static PID: AtomicI32 = AtomicI32::new(0);
+
+/// Signals of timers whose session had ended.
+pub(crate) static LATE_SIGNALS: AtomicU64 = AtomicU64::new(0);
+
+/// `SIGPROF` arrives here.
+///
+/// # Signal safety
+/// Keeps errno; takes no lock, allocates and formats nothing; its system calls are gettid(2)
+/// and process_vm_readv(2); bounded by the maximum depth and [`crate::limits::STACK_READS_MAX`].
+pub(super) extern "C" fn on_sigprof(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    let errno = sys::errno();
+    // SAFETY: the kernel passes a valid siginfo and context with SA_SIGINFO (sigaction(2)).
+    let expiry = unsafe { expiry_of(info) };
+    match expiry {
+        Some((timer, value, events)) => {
+            // SAFETY: as above; the context stays valid until the handler returns.
+            let context = unsafe { &*context.cast::<ucontext_t>() };
+            on_expiry(timer, value, events, of_context(context));
+        }
+        None => signal::chain(signal, info, context),
+    }
+    sys::set_errno(errno);
+}
+
+/// The timer, value and event count of a signal that one of our timers sent.
+///
+/// # Safety
+/// `info` is valid for the time of the call.
+unsafe fn expiry_of(info: *mut siginfo_t) -> Option<(&'static TimerSlot, u64, u32)> {
+    // SAFETY: valid by the caller's promise.
+    let info = unsafe { &*info };
+    if info.si_code != libc::SI_TIMER {
+        return None;
+    }
+    // SAFETY: the value is part of the siginfo of a timer.
+    let value = unsafe { info.si_value() }.sival_ptr.addr() as u64;
+    let timer = TimerSlot::of_value(value)?;
+    // SAFETY: the overrun is part of the siginfo of a timer.
+    let overrun = unsafe { info.si_overrun() };
+    let events = u32::try_from(overrun).unwrap_or(0).saturating_add(1);
+    Some((timer, value, events))
+}
+
+fn on_expiry(timer: &TimerSlot, value: u64, events: u32, registers: Registers) {
+    let thread = ThreadSlot::at(timer.thread.load(Ordering::SeqCst));
+    let Some(thread) = thread.filter(|thread| thread.tid.load(Ordering::SeqCst) == sys::tid())
+    else {
+        LATE_SIGNALS.fetch_add(1, Ordering::Relaxed);
+        return;
+    };
+    if thread.busy.swap(1, Ordering::SeqCst) != 0 {
+        // Our own handler was interrupted by itself, which the signal mask rules out.
+        LATE_SIGNALS.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    let session = timer.session.load(Ordering::SeqCst);
+    if session != 0 && timer.is_current(value) {
+        timer.taken.add(events);
+        if record(timer, thread, session, events, registers).is_err() {
+            timer.ring_full.add(events);
+        }
+    } else {
+        LATE_SIGNALS.fetch_add(1, Ordering::Relaxed);
+    }
+    thread.busy.store(0, Ordering::Release);
+}
+
+/// Writes one record; the caller holds `thread.busy`.
+fn record(
+    timer: &TimerSlot,
+    thread: &ThreadSlot,
+    session: u32,
+    events: u32,
+    registers: Registers,
+) -> Result<(), Full> {
+    let header = Header {
+        session,
+        time_ns: clock::monotonic_ns(),
+        events,
+        entry: thread.entry.load(Ordering::Relaxed),
+        quality: Quality::Broken,
+    };
+    let mut record = thread.ring.reserve();
+    header.write(&mut record)?;
+    let depth_max = timer.depth_max.load(Ordering::Relaxed);
+    let mut depth = 0_u32;
+    let mut full = false;
+    let emit = |address: u64| {
+        if depth >= depth_max {
+            return false;
+        }
+        depth = depth.wrapping_add(1);
+        full = record.push(address).is_err();
+        !full
+    };
+    let pid = PID.load(Ordering::Relaxed);
+    // SAFETY: the caller holds this thread's `busy` flag.
+    let quality = unsafe {
+        thread.state.with(|state| {
+            // SAFETY: as above; the publisher looks at this flag.
+            with_tables(|tables| walk(tables, state, pid, registers, emit))
+        })
+    };
+    if full {
+        return Err(Full);
+    }
+    header.set_quality(&mut record, quality.unwrap_or(Quality::Broken));
+    record.commit()
+}

@@ -1,0 +1,80 @@
+//! Addresses to names: never on the signal path, never on the drain.
+//!
+//! With the feature `symbolize`: functions, files, lines and inlined calls from DWARF, the
+//! symbol table where there is none. Without it, and for what is in neither:
+//! `object+0xoffset`, which can be resolved later by the build id.
+
+#[cfg(feature = "symbolize")]
+mod object_file;
+#[cfg(all(test, feature = "symbolize"))]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::mappings::Module;
+
+/// One function at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) file: Option<String>,
+    /// From 1; 0 where it is unknown.
+    pub(crate) line: u32,
+}
+
+/// The functions at an address: the innermost inlined one first, the one that has the code
+/// last. Empty where nothing is known.
+pub(crate) type Functions = Arc<[Function]>;
+
+/// Resolved addresses, and the object files that they come from.
+#[derive(Debug, Default)]
+pub(crate) struct Symbolizer {
+    cache: HashMap<(Arc<Module>, u64), Functions>,
+    #[cfg(feature = "symbolize")]
+    files: HashMap<Arc<Module>, Option<object_file::ObjectFile>>,
+}
+
+impl Symbolizer {
+    /// The functions at an address of an object's file (an SVMA). The first address of an
+    /// object opens the file and reads its symbol table, which takes milliseconds to seconds.
+    pub(crate) fn resolve(&mut self, module: &Arc<Module>, address: u64) -> Functions {
+        let key = (Arc::clone(module), address);
+        if let Some(known) = self.cache.get(&key) {
+            return Arc::clone(known);
+        }
+        let functions = self.look_up(module, address);
+        self.bound();
+        self.cache.insert(key, Arc::clone(&functions));
+        functions
+    }
+
+    #[cfg(feature = "symbolize")]
+    fn look_up(&mut self, module: &Arc<Module>, address: u64) -> Functions {
+        let file = self
+            .files
+            .entry(Arc::clone(module))
+            .or_insert_with(|| object_file::ObjectFile::open(module));
+        file.as_ref().map_or_else(|| Arc::from([]), |file| file.functions_at(address))
+    }
+
+    #[cfg(not(feature = "symbolize"))]
+    fn look_up(&mut self, _module: &Arc<Module>, _address: u64) -> Functions {
+        Arc::from([])
+    }
+
+    #[cfg(feature = "symbolize")]
+    fn bound(&mut self) {
+        if self.cache.len() >= crate::limits::SYMBOL_CACHE_MAX {
+            self.cache.clear();
+            self.files.clear();
+        }
+    }
+
+    #[cfg(not(feature = "symbolize"))]
+    fn bound(&mut self) {
+        if self.cache.len() >= 200_000 {
+            self.cache.clear();
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! One object file's names.
+
+use std::sync::Arc;
+
+use addr2line::Loader;
+use object::{Object as _, ObjectSymbol as _, SymbolKind};
+
+use super::{Function, Functions};
+use crate::limits;
+use crate::mappings::Module;
+
+/// Debug information and symbols of one file.
+pub(super) struct ObjectFile {
+    debug: Option<Loader>,
+    symbols: Vec<Symbol>,
+}
+
+impl std::fmt::Debug for ObjectFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ObjectFile").field("symbols", &self.symbols.len()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Symbol {
+    address: u64,
+    /// 0 where the file does not say.
+    size: u64,
+    name: Box<str>,
+}
+
+impl ObjectFile {
+    /// Opens the module's file; `None` where there is none or it cannot be read.
+    pub(super) fn open(module: &Module) -> Option<Self> {
+        let path = module.file.as_ref()?;
+        let debug = Loader::new(path).ok();
+        let symbols = std::fs::File::open(path)
+            .ok()
+            .and_then(|file| {
+                let cache = object::ReadCache::new(file);
+                Some(symbols_of(&object::File::parse(&cache).ok()?))
+            })
+            .unwrap_or_default();
+        (debug.is_some() || !symbols.is_empty()).then_some(Self { debug, symbols })
+    }
+
+    /// The functions at an address of the file, the innermost inlined one first.
+    pub(super) fn functions_at(&self, address: u64) -> Functions {
+        let mut functions = self.debug_functions(address);
+        let symbol = self.symbol_at(address);
+        match functions.last_mut() {
+            // Line tables without function names: the symbol names the code.
+            Some(outermost) if outermost.name.is_empty() => match symbol {
+                Some(name) => outermost.name = name,
+                None => return Arc::from([]),
+            },
+            Some(_) => {}
+            None => {
+                let name = symbol;
+                functions.extend(name.map(|name| Function { name, file: None, line: 0 }));
+            }
+        }
+        functions.into()
+    }
+
+    fn debug_functions(&self, address: u64) -> Vec<Function> {
+        let mut functions = Vec::new();
+        let Some(Ok(mut frames)) = self.debug.as_ref().map(|debug| debug.find_frames(address))
+        else {
+            return functions;
+        };
+        while let Ok(Some(frame)) = frames.next() {
+            let name = frame.function.as_ref().and_then(|name| name.raw_name().ok());
+            let name = name.map(|name| readable(&name)).unwrap_or_default();
+            let location = frame.location.as_ref();
+            functions.push(Function {
+                name,
+                file: location.and_then(|location| location.file).map(str::to_owned),
+                line: location.and_then(|location| location.line).unwrap_or(0),
+            });
+        }
+        // Only the code's own function may be left without a name (see `functions_at`).
+        let last = functions.len().saturating_sub(1);
+        let mut index = 0;
+        functions.retain(|function| {
+            index += 1;
+            index > last || !function.name.is_empty()
+        });
+        functions
+    }
+
+    fn symbol_at(&self, address: u64) -> Option<String> {
+        let after = self.symbols.partition_point(|symbol| symbol.address <= address);
+        let symbol = self.symbols.get(after.checked_sub(1)?)?;
+        // A stripped neighbour must not lend its name: where a size is stated it counts.
+        let inside = symbol.size == 0 || address - symbol.address < symbol.size;
+        inside.then(|| readable(&symbol.name))
+    }
+}
+
+fn symbols_of<'data>(file: &object::File<'data, impl object::ReadRef<'data>>) -> Vec<Symbol> {
+    let mut symbols: Vec<Symbol> = file
+        .symbols()
+        .chain(file.dynamic_symbols())
+        .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition())
+        .filter_map(|symbol| {
+            let name = symbol.name().ok().filter(|name| !name.is_empty())?;
+            Some(Symbol { address: symbol.address(), size: symbol.size(), name: name.into() })
+        })
+        .collect();
+    // Of several names for one address the first in this order wins, the same on every run.
+    symbols.sort_by(|a, b| {
+        (a.address, std::cmp::Reverse(a.size), &a.name).cmp(&(
+            b.address,
+            std::cmp::Reverse(b.size),
+            &b.name,
+        ))
+    });
+    symbols.dedup_by_key(|symbol| symbol.address);
+    symbols
+}
+
+/// A Rust name without its hash; other names as they are; cut at the bound.
+fn readable(name: &str) -> String {
+    let mut name = rustc_demangle::try_demangle(name)
+        .map_or_else(|_| name.to_owned(), |demangled| format!("{demangled:#}"));
+    name.truncate(name.floor_char_boundary(limits::SYMBOL_BYTES_MAX));
+    name
+}

@@ -1,0 +1,38 @@
+//! Names of this test binary's own functions.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use super::Symbolizer;
+use crate::mappings::Modules;
+use crate::sys;
+use crate::unwind::Tables;
+
+#[inline(never)]
+fn a_function_with_a_name(value: u64) -> u64 {
+    black_box(value).wrapping_mul(3)
+}
+
+#[test]
+fn own_function_has_its_name_file_and_line() {
+    let mut modules = Modules::default();
+    modules.refresh(sys::pid(), &Tables::empty());
+    let address = (a_function_with_a_name as fn(u64) -> u64 as *const ()).addr() as u64;
+    let module = Arc::clone(modules.find(address).unwrap());
+    let mut symbolizer = Symbolizer::default();
+    let functions = symbolizer.resolve(&module, address - module.base);
+    let code = functions.last().unwrap();
+    assert_eq!(code.name, "flashlamp::symbolize::tests::a_function_with_a_name");
+    assert!(code.file.as_deref().unwrap().ends_with("symbolize/tests.rs"), "{code:?}");
+    assert!(code.line > 0);
+    assert_eq!(symbolizer.resolve(&module, address - module.base), functions, "from the cache");
+}
+
+#[test]
+fn address_outside_of_every_function_has_no_name() {
+    let mut modules = Modules::default();
+    modules.refresh(sys::pid(), &Tables::empty());
+    let address = (a_function_with_a_name as fn(u64) -> u64 as *const ()).addr() as u64;
+    let module = Arc::clone(modules.find(address).unwrap());
+    assert!(Symbolizer::default().resolve(&module, 1).is_empty());
+}

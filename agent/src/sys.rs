@@ -1,0 +1,279 @@
+//! Every libc call outside the signal handler's own files, one safe wrapper each.
+#![expect(unsafe_code, reason = "system calls; each wrapper argues its own safety")]
+
+use std::ffi::CStr;
+use std::io;
+use std::time::Duration;
+
+/// The calling thread's id.
+///
+/// # Signal safety
+/// One system call; sets no errno.
+pub(crate) fn tid() -> i32 {
+    // SAFETY: gettid(2) takes no argument and always succeeds.
+    unsafe { libc::gettid() }
+}
+
+/// This process's id.
+///
+/// # Signal safety
+/// One system call; sets no errno.
+pub(crate) fn pid() -> i32 {
+    // SAFETY: getpid(2) takes no argument and always succeeds.
+    unsafe { libc::getpid() }
+}
+
+/// Nanoseconds of a clock; 0 where the kernel does not know the clock.
+///
+/// # Signal safety
+/// `clock_gettime` is on the list of signal-safety(7); it takes no lock in the vDSO.
+pub(crate) fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a live timespec that the call may write.
+    let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    if result != 0 {
+        return 0;
+    }
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos)
+}
+
+/// The CPU clock of one thread of this process: `MAKE_THREAD_CPUCLOCK(tid, CPUCLOCK_SCHED)`
+/// of the kernel, which is what `pthread_getcpuclockid(3)` computes.
+pub(crate) const fn thread_cpu_clock(tid: i32) -> libc::clockid_t {
+    ((!tid) << 3) | 6
+}
+
+/// The calling thread's errno.
+///
+/// # Signal safety
+/// Reads a thread-local integer of libc.
+pub(crate) fn errno() -> i32 {
+    // SAFETY: __errno_location returns this thread's errno, valid while the thread lives.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Sets the calling thread's errno.
+///
+/// # Signal safety
+/// Writes a thread-local integer of libc.
+pub(crate) fn set_errno(value: i32) {
+    // SAFETY: as in `errno`; nobody else writes this thread's errno meanwhile.
+    unsafe { *libc::__errno_location() = value }
+}
+
+/// Copies memory of process `pid` (our own) from `address` on; returns the words copied, 0
+/// where nothing could be read. Never faults: the kernel checks the range (process_vm_readv(2)).
+///
+/// # Signal safety
+/// One system call, two at a page boundary; may set errno.
+pub(crate) fn read_words(pid: i32, address: u64, words: &mut [u64]) -> usize {
+    let wanted = words.len().wrapping_mul(8);
+    let read = vm_read(pid, address, words.as_mut_ptr().cast(), wanted);
+    if read != 0 {
+        return read / 8;
+    }
+    // Nothing at all: the range may run into an unmapped page. Ask for the first page's rest.
+    let page_rest = usize::try_from(4096_u64.wrapping_sub(address & 4095)).unwrap_or(0);
+    if page_rest >= wanted {
+        return 0;
+    }
+    vm_read(pid, address, words.as_mut_ptr().cast(), page_rest) / 8
+}
+
+/// Copies `bytes.len()` bytes at `address` of our own memory; false where not all was readable.
+pub(crate) fn read_bytes(pid: i32, address: u64, bytes: &mut [u8]) -> bool {
+    vm_read(pid, address, bytes.as_mut_ptr(), bytes.len()) == bytes.len()
+}
+
+fn vm_read(pid: i32, address: u64, into: *mut u8, len: usize) -> usize {
+    let Ok(start) = usize::try_from(address) else { return 0 };
+    let local = libc::iovec { iov_base: into.cast(), iov_len: len };
+    let remote = libc::iovec { iov_base: std::ptr::without_provenance_mut(start), iov_len: len };
+    // SAFETY: `local` names `len` writable bytes that the callers borrow mutably; `remote` is
+    // only a number to the kernel, which fails with EFAULT instead of faulting.
+    let read = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
+    usize::try_from(read).unwrap_or(0)
+}
+
+/// Whether `process_vm_readv` works on this process at all.
+pub(crate) fn probe_read(pid: i32) -> io::Result<()> {
+    let value = 0x5eed_u64;
+    let mut copy = [0_u64];
+    let address = (&raw const value).addr() as u64;
+    if read_words(pid, address, &mut copy) == 1 && copy == [value] {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error())
+}
+
+/// Fills `bytes` from the kernel's random source (getrandom(2)); falls back to the clock where
+/// it is refused.
+pub(crate) fn random_bytes(bytes: &mut [u8]) {
+    // SAFETY: the pointer and length name `bytes`, which is borrowed mutably.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if usize::try_from(got) != Ok(bytes.len()) {
+        let mut seed = clock_ns(libc::CLOCK_MONOTONIC) ^ u64::from(pid().unsigned_abs()) << 32;
+        for byte in bytes {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            *byte = seed.to_le_bytes()[3];
+        }
+    }
+}
+
+/// A random number.
+pub(crate) fn random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    random_bytes(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+/// A kernel timer that signals one thread (timer_create(2) with `SIGEV_THREAD_ID`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KernelTimer(libc::c_int);
+
+impl KernelTimer {
+    /// Creates a disarmed timer on `clock` that sends `signal` with `value` to thread `tid`.
+    pub(crate) fn create(
+        clock: libc::clockid_t,
+        signal: i32,
+        tid: i32,
+        value: u64,
+    ) -> io::Result<Self> {
+        // SAFETY: sigevent is a C struct of integers and a pointer: all zeroes is valid.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = signal;
+        event.sigev_notify_thread_id = tid;
+        event.sigev_value = libc::sigval {
+            sival_ptr: std::ptr::without_provenance_mut(usize::try_from(value).unwrap_or(0)),
+        };
+        let mut id: libc::c_int = 0;
+        // SAFETY: the raw call (not glibc's wrapper, which maps clock ids) reads a sigevent and
+        // writes the kernel's int timer id; both outlive the call.
+        let result = unsafe {
+            libc::syscall(libc::SYS_timer_create, clock, &raw mut event, &raw mut id)
+        };
+        if result == 0 { Ok(Self(id)) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// Arms the timer: first after `first`, then every `period`. A zero `first` disarms it.
+    /// Returns what was left to the next expiry, zero where it was disarmed.
+    ///
+    /// # Signal safety
+    /// One system call.
+    pub(crate) fn set(self, first: Duration, period: Duration) -> io::Result<Duration> {
+        let new = libc::itimerspec { it_value: timespec(first), it_interval: timespec(period) };
+        let mut old = new;
+        // SAFETY: both itimerspecs outlive the call; an unknown id fails with EINVAL.
+        let result = unsafe {
+            libc::syscall(libc::SYS_timer_settime, self.0, 0, &raw const new, &raw mut old)
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let seconds = u64::try_from(old.it_value.tv_sec).unwrap_or(0);
+        let nanos = u32::try_from(old.it_value.tv_nsec).unwrap_or(0);
+        Ok(Duration::new(seconds, nanos))
+    }
+
+    /// Deletes the timer. A signal that is already pending may still arrive.
+    pub(crate) fn delete(self) {
+        // SAFETY: an id that is no longer ours would fail with EINVAL; ids are per process and
+        // the owner calls this once.
+        unsafe { libc::syscall(libc::SYS_timer_delete, self.0) };
+    }
+}
+
+fn timespec(duration: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::from(duration.subsec_nanos()),
+    }
+}
+
+/// Blocks `signal` for the calling thread.
+pub(crate) fn block_signal(signal: i32) {
+    // SAFETY: sigset_t is a C array of integers: all zeroes is valid, and sigemptyset follows.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is a live sigset_t.
+    unsafe { libc::sigemptyset(&raw mut set) };
+    // SAFETY: as above; a bad signal number only fails.
+    unsafe { libc::sigaddset(&raw mut set, signal) };
+    // SAFETY: changes only this thread's mask; the old mask is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+}
+
+/// The limit on pending signals (each timer takes one), where it can be read.
+pub(crate) fn pending_signals_limit() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a live rlimit that the call may write.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_SIGPENDING, &raw mut limit) };
+    (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
+/// How often the loader added and removed objects.
+pub(crate) fn loader_counters() -> (u64, u64) {
+    let mut counters = (0, 0);
+    for_each_object(&mut |object| {
+        counters = object.counters;
+        false
+    });
+    counters
+}
+
+/// One loaded object, as `dl_iterate_phdr(3)` shows it; only valid during the visit.
+#[derive(Debug)]
+pub(crate) struct Object<'a> {
+    /// The path; empty for the program itself.
+    pub(crate) name: &'a CStr,
+    /// What is added to the addresses of the file.
+    pub(crate) base: u64,
+    /// The program headers.
+    pub(crate) headers: &'a [libc::Elf64_Phdr],
+    /// `dlpi_adds` and `dlpi_subs`.
+    pub(crate) counters: (u64, u64),
+}
+
+type Visit<'v> = &'v mut dyn FnMut(&Object<'_>) -> bool;
+
+/// Visits every loaded object until the visitor returns false. The loader's lock is held
+/// meanwhile, so no object goes away under the visitor.
+pub(crate) fn for_each_object(mut visit: Visit<'_>) {
+    unsafe extern "C" fn on_object(
+        info: *mut libc::dl_phdr_info,
+        _size: libc::size_t,
+        data: *mut libc::c_void,
+    ) -> libc::c_int {
+        // SAFETY: dl_iterate_phdr hands out a valid info for the time of the call.
+        let info = unsafe { &*info };
+        // SAFETY: `data` is the `&mut visit` below, which outlives dl_iterate_phdr.
+        let visit = unsafe { &mut *data.cast::<Visit<'_>>() };
+        let name = if info.dlpi_name.is_null() {
+            c""
+        } else {
+            // SAFETY: the loader's names are NUL-terminated and live while it holds its lock.
+            unsafe { CStr::from_ptr(info.dlpi_name) }
+        };
+        let headers = if info.dlpi_phdr.is_null() {
+            &[][..]
+        } else {
+            // SAFETY: the loader states dlpi_phnum headers at dlpi_phdr, mapped and immutable.
+            unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) }
+        };
+        let object = Object {
+            name,
+            base: info.dlpi_addr,
+            headers,
+            counters: (info.dlpi_adds, info.dlpi_subs),
+        };
+        // A panic must not cross C frames; it ends the walk.
+        let go_on = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| visit(&object)));
+        libc::c_int::from(!matches!(go_on, Ok(true)))
+    }
+    // SAFETY: the callback matches the C signature and `visit` lives across the call.
+    unsafe { libc::dl_iterate_phdr(Some(on_object), (&raw mut visit).cast()) };
+}
