@@ -40,6 +40,7 @@
     const hint = detail.textContent;
     tools.hidden = false;
     figure.classList.add("has-tools");
+    window.dispatchEvent(new Event("resize")); // the style of that class makes the graph wider
 
     const showSearch = () => {
       const text = document.getElementById("matched")?.textContent?.trim() ?? "";

@@ -32,22 +32,64 @@ const SERVER: &str = "main;tokio::runtime::context::runtime::enter_runtime;\
 
 /// What the made-up shop does: a stack below the server's, and its weight.
 const STACKS: &[(&str, u64)] = &[
-    ("shop::checkout::handler;shop::checkout::hash_password;argon2::Argon2::fill_blocks", 310),
-    ("shop::checkout::handler;shop::checkout::hash_password;argon2::Argon2::fill_blocks;argon2::block::Block::compress", 480),
-    ("shop::checkout::handler;shop::orders::store;rusqlite::statement::Statement::execute;sqlite3_step;sqlite3VdbeExec", 150),
-    ("shop::checkout::handler;shop::orders::store;rusqlite::statement::Statement::execute;sqlite3_step;sqlite3VdbeExec;sqlite3BtreeInsert", 95),
-    ("shop::checkout::handler;shop::orders::store;rusqlite::statement::Statement::execute;sqlite3_step;sqlite3PagerCommitPhaseOne;fsync", 120),
-    ("shop::search::handler;shop::search::rank;<regex::Regex as core::clone::Clone>::clone", 30),
-    ("shop::search::handler;shop::search::rank;regex::Regex::find_at;regex_automata::dfa::search::find_fwd", 260),
-    ("shop::search::handler;shop::search::rank;alloc::vec::Vec<T,A>::reserve;alloc::raw_vec::finish_grow;realloc", 44),
-    ("shop::search::handler;serde_json::ser::to_vec;<serde_json::ser::Compound<W,F> as serde::ser::SerializeMap>::serialize_value", 130),
-    ("shop::search::handler;serde_json::ser::to_vec;serde_json::ser::format_escaped_str_contents", 90),
-    ("shop::report::handler;shop::report::render;minijinja::vm::Vm::eval;minijinja::vm::Vm::eval_impl;minijinja::value::ops::add", 140),
-    ("shop::report::handler;flate2::gz::write::GzEncoder<W>::finish;miniz_oxide::deflate::core::compress_inner;miniz_oxide::deflate::core::compress_lz", 330),
-    ("shop::report::handler;flate2::gz::write::GzEncoder<W>::finish;miniz_oxide::deflate::core::compress_inner;core::ptr::drop_in_place<[u8; 8]>", 22),
+    (
+        "shop::checkout::handler;shop::checkout::hash_password;argon2::Argon2::fill_blocks",
+        310,
+    ),
+    (
+        "shop::checkout::handler;shop::checkout::hash_password;argon2::Argon2::fill_blocks;argon2::block::Block::compress",
+        480,
+    ),
+    (
+        "shop::checkout::handler;shop::orders::store;rusqlite::statement::Statement::execute;sqlite3_step;sqlite3VdbeExec",
+        150,
+    ),
+    (
+        "shop::checkout::handler;shop::orders::store;rusqlite::statement::Statement::execute;sqlite3_step;sqlite3VdbeExec;sqlite3BtreeInsert",
+        95,
+    ),
+    (
+        "shop::checkout::handler;shop::orders::store;rusqlite::statement::Statement::execute;sqlite3_step;sqlite3PagerCommitPhaseOne;fsync",
+        120,
+    ),
+    (
+        "shop::search::handler;shop::search::rank;<regex::Regex as core::clone::Clone>::clone",
+        30,
+    ),
+    (
+        "shop::search::handler;shop::search::rank;regex::Regex::find_at;regex_automata::dfa::search::find_fwd",
+        260,
+    ),
+    (
+        "shop::search::handler;shop::search::rank;alloc::vec::Vec<T,A>::reserve;alloc::raw_vec::finish_grow;realloc",
+        44,
+    ),
+    (
+        "shop::search::handler;serde_json::ser::to_vec;<serde_json::ser::Compound<W,F> as serde::ser::SerializeMap>::serialize_value",
+        130,
+    ),
+    (
+        "shop::search::handler;serde_json::ser::to_vec;serde_json::ser::format_escaped_str_contents",
+        90,
+    ),
+    (
+        "shop::report::handler;shop::report::render;minijinja::vm::Vm::eval;minijinja::vm::Vm::eval_impl;minijinja::value::ops::add",
+        140,
+    ),
+    (
+        "shop::report::handler;flate2::gz::write::GzEncoder<W>::finish;miniz_oxide::deflate::core::compress_inner;miniz_oxide::deflate::core::compress_lz",
+        330,
+    ),
+    (
+        "shop::report::handler;flate2::gz::write::GzEncoder<W>::finish;miniz_oxide::deflate::core::compress_inner;core::ptr::drop_in_place<[u8; 8]>",
+        22,
+    ),
     ("shop::price::handler;jit::discount_rule_7", 88),
     ("shop::price::handler;jit::discount_rule_7;jit::min", 41),
-    ("<evil></script><script>alert('x')</script>;\u{202e}desrever;tab\there 42", 25),
+    (
+        "<evil></script><script>alert('x')</script>;\u{202e}desrever;tab\there 42",
+        25,
+    ),
 ];
 
 fn main() -> Result<()> {
@@ -93,7 +135,10 @@ fn write_assets(out: &Path) -> Result<()> {
 }
 
 fn write_index(out: &Path) -> Result<()> {
-    let entry = |name, share| Entry { name, share: Some(share) };
+    let entry = |name, share| Entry {
+        name,
+        share: Some(share),
+    };
     let shop = [
         entry("POST /checkout", 0.473),
         entry("GET /search", 0.227),
@@ -101,10 +146,21 @@ fn write_index(out: &Path) -> Result<()> {
         entry("GET /price", 0.055),
         entry("(none)", 0.044),
     ];
-    let mailer = [Entry { name: "(none)", share: None }];
+    let mailer = [Entry {
+        name: "(none)",
+        share: None,
+    }];
     let services = [
-        Service { name: "shop", entries: &shop, days: &["2026-11-22", "2026-11-21", "2026-11-20"] },
-        Service { name: "mailer", entries: &mailer, days: &["2026-11-22"] },
+        Service {
+            name: "shop",
+            entries: &shop,
+            days: &["2026-11-22", "2026-11-21", "2026-11-20"],
+        },
+        Service {
+            name: "mailer",
+            entries: &mailer,
+            days: &["2026-11-22"],
+        },
     ];
     let row = |id, name, duration_ns, lost| RequestRow {
         id,
@@ -112,15 +168,33 @@ fn write_index(out: &Path) -> Result<()> {
         service: "shop",
         start: Some(Timestamp::from_nanos(1_795_342_530_123_456_789)),
         duration: Some(Nanos::from_nanos(duration_ns)),
-        stored: Tally { samples: duration_ns / 1_000_000, events: duration_ns / 1_000_000 },
-        lost: Tally { samples: lost, events: lost },
+        stored: Tally {
+            samples: duration_ns / 1_000_000,
+            events: duration_ns / 1_000_000,
+        },
+        lost: Tally {
+            samples: lost,
+            events: lost,
+        },
     };
     let latest = [
-        row("0af7651916cd43dd8448eb211c80319c", "POST /checkout", 412_345_678, 0),
+        row(
+            "0af7651916cd43dd8448eb211c80319c",
+            "POST /checkout",
+            412_345_678,
+            0,
+        ),
         row("1", "GET /search?q=lamp", 38_400_000, 3),
         row("2", "GET /\"><img src=x onerror=alert(1)>", 1_900_000, 0),
     ];
-    write(out, "index.html", page::index(&IndexPage { services: &services, latest: &latest }))?;
+    write(
+        out,
+        "index.html",
+        page::index(&IndexPage {
+            services: &services,
+            latest: &latest,
+        }),
+    )?;
     write(out, "none/index.html", page::index(&IndexPage::default()))
 }
 
@@ -132,24 +206,48 @@ fn write_profile(out: &Path, id: &str, profile: &Profile) -> Result<()> {
         entry: Some("POST /checkout"),
         clock: "wall",
         profile,
-        downloads: &[Download { label: "speedscope", href: "/fetch/x" }],
+        downloads: &[Download {
+            label: "speedscope",
+            href: "/fetch/x",
+        }],
     };
-    write(out, &format!("profile/{id}/index.html"), page::profile(&page)?)?;
+    write(
+        out,
+        &format!("profile/{id}/index.html"),
+        page::profile(&page)?,
+    )?;
     write(out, &format!("fetch/{id}"), encode::speedscope(profile))
 }
 
 fn write_aggregates(out: &Path) -> Result<()> {
-    let hours: Vec<String> = (6..19).map(|hour| format!("2026-11-22T{hour:02}")).collect();
+    let hours: Vec<String> = (6..19)
+        .map(|hour| format!("2026-11-22T{hour:02}"))
+        .collect();
     let hours: Vec<&str> = hours.iter().map(String::as_str).collect();
     let entries = [
-        Entry { name: "POST /checkout", share: Some(0.473) },
-        Entry { name: "GET /search", share: Some(0.227) },
-        Entry { name: "GET /report/{id}", share: Some(0.201) },
-        Entry { name: "(none)", share: Some(0.099) },
+        Entry {
+            name: "POST /checkout",
+            share: Some(0.473),
+        },
+        Entry {
+            name: "GET /search",
+            share: Some(0.227),
+        },
+        Entry {
+            name: "GET /report/{id}",
+            share: Some(0.201),
+        },
+        Entry {
+            name: "(none)",
+            share: Some(0.099),
+        },
     ];
     let (day, empty) = (day()?, ProfileBuilder::new().build()?);
     let downloads = ["folded", "pprof", "speedscope", "SVG", "JSON"];
-    let downloads = downloads.map(|label| Download { label, href: "/api/v1/flamegraph" });
+    let downloads = downloads.map(|label| Download {
+        label,
+        href: "/api/v1/flamegraph",
+    });
     let page = AggregatePage {
         service: "shop",
         bucket: Bucket::Day("2026-11-22"),
@@ -164,7 +262,11 @@ fn write_aggregates(out: &Path) -> Result<()> {
         profile: &day,
         downloads: &downloads,
     };
-    write(out, "day/2026-11-22/shop/index.html", page::aggregate(&page)?)?;
+    write(
+        out,
+        "day/2026-11-22/shop/index.html",
+        page::aggregate(&page)?,
+    )?;
     let reversed = AggregatePage {
         bucket: Bucket::Hour("2026-11-22T10"),
         previous: Some("2026-11-22T09"),
@@ -173,8 +275,16 @@ fn write_aggregates(out: &Path) -> Result<()> {
         direction: Direction::Reversed,
         ..page
     };
-    write(out, "hour/2026-11-22T10/shop/index.html", page::aggregate(&reversed)?)?;
-    let nothing = AggregatePage { profile: &empty, entry: Some("GET /search"), ..page };
+    write(
+        out,
+        "hour/2026-11-22T10/shop/index.html",
+        page::aggregate(&reversed)?,
+    )?;
+    let nothing = AggregatePage {
+        profile: &empty,
+        entry: Some("GET /search"),
+        ..page
+    };
     write(out, "day/empty/index.html", page::aggregate(&nothing)?)
 }
 
@@ -186,7 +296,9 @@ fn stack(builder: &mut ProfileBuilder, path: &str) -> Option<StackId> {
     };
     let mut stack = None;
     for name in path.split(';') {
-        let file = name.split_once("::").map(|(package, _)| format!("{package}/src/lib.rs"));
+        let file = name
+            .split_once("::")
+            .map(|(package, _)| format!("{package}/src/lib.rs"));
         let spec = FrameSpec::new(name).kind(kind(name));
         let frame = match &file {
             Some(file) => builder.frame(&spec.file(file)),
@@ -220,8 +332,20 @@ fn day() -> Result<Profile> {
             labels,
         });
     }
-    builder.loss(losses::RING_FULL, Tally { samples: 41, events: 66 });
-    builder.loss(losses::QUEUE_FULL, Tally { samples: 1200, events: 1200 });
+    builder.loss(
+        losses::RING_FULL,
+        Tally {
+            samples: 41,
+            events: 66,
+        },
+    );
+    builder.loss(
+        losses::QUEUE_FULL,
+        Tally {
+            samples: 1200,
+            events: 1200,
+        },
+    );
     Ok(builder.build()?)
 }
 
@@ -250,6 +374,12 @@ fn request(samples: u64) -> Result<Profile> {
             labels,
         });
     }
-    builder.loss(losses::RING_FULL, Tally { samples: 2, events: 3 });
+    builder.loss(
+        losses::RING_FULL,
+        Tally {
+            samples: 2,
+            events: 3,
+        },
+    );
     Ok(builder.build()?)
 }

@@ -95,3 +95,87 @@ pub(crate) fn hash_source(text: &str) -> String {
     let _infallible = write!(source, " 'sha256-{hash}'");
     source
 }
+
+#[cfg(test)]
+mod tests {
+    use flashlamp_profile::{Limits, decode};
+
+    use super::*;
+    use crate::page::{self, ProfilePage};
+    use crate::svg::{Layout, Options};
+
+    /// Every inline script, style and handler of a document, as a browser takes them.
+    fn inline(document: &str) -> Vec<(&'static str, String)> {
+        let mut found = vec![];
+        for (element, directive) in [("script", "script-src"), ("style", "style-src")] {
+            for rest in document.split(&format!("<{element}")).skip(1) {
+                let (attributes, rest) = rest.split_once('>').unwrap();
+                let text = rest.split_once(&format!("</{element}>")).unwrap().0;
+                if !attributes.contains("src=") {
+                    found.push((directive, text.replace("<![CDATA[", "").replace("]]>", "")));
+                }
+            }
+        }
+        for rest in document.split(" onload=\"").skip(1) {
+            found.push(("script-src", rest.split('"').next().unwrap().to_owned()));
+        }
+        found
+    }
+
+    fn check(policy: &str, document: &str) {
+        let inline = inline(document);
+        assert_eq!(inline.len(), 3, "a script, a style and the onload handler");
+        for (directive, text) in inline {
+            let sources = policy
+                .split(';')
+                .find(|part| part.trim().starts_with(directive));
+            let sources = format!("{} ", sources.unwrap());
+            let source = hash_source(&text);
+            assert!(
+                sources.contains(&source),
+                "{source} is missing in{sources}for {text}"
+            );
+        }
+        for unsafe_source in [
+            "'unsafe-inline'",
+            "'unsafe-eval'",
+            "http:",
+            "https:",
+            "*",
+            "data:",
+        ] {
+            assert!(!policy.contains(unsafe_source), "{policy}");
+        }
+    }
+
+    #[test]
+    fn the_policies_allow_exactly_what_is_inline() {
+        let profile = decode::folded(b"main;work 3\n", &Limits::default()).unwrap();
+        for layout in [Layout::Icicle, Layout::Flame] {
+            let options = Options {
+                title: "a".into(),
+                layout,
+                ..Options::new(&profile)
+            };
+            check(svg(), &svg::flame_graph(&profile, &options).unwrap());
+        }
+        let html = page::profile(&ProfilePage {
+            id: "1",
+            name: "GET /",
+            service: "shop",
+            entry: None,
+            clock: "wall",
+            profile: &profile,
+            downloads: &[],
+        });
+        check(page(), &html.unwrap());
+    }
+
+    #[test]
+    fn speedscope_may_reach_only_its_own_host() {
+        assert!(
+            !SPEEDSCOPE.contains("http") && !SPEEDSCOPE.contains('*'),
+            "{SPEEDSCOPE}"
+        );
+    }
+}
