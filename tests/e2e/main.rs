@@ -1,1 +1,10 @@
 //! The whole product, run as a user runs it.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod compat;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod shutdown;

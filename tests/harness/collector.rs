@@ -117,15 +117,15 @@ impl Collector {
         http::post(&self.url(path), headers, body)
     }
 
-    /// The sum of a metric over the label sets whose text holds `labels`.
+    /// The sum of a counter over the label sets whose text holds `labels`.
     ///
     /// A counter that is not there yet is 0.
     ///
     /// # Errors
     /// When the metrics cannot be read.
-    pub fn metric(&self, name: &str, labels: &str) -> Result<f64> {
+    pub fn metric(&self, name: &str, labels: &str) -> Result<u64> {
         let text = self.text("/metrics")?;
-        let mut sum = 0.0;
+        let mut sum = 0;
         for line in text.lines() {
             let Some(rest) = line.strip_prefix(name) else {
                 continue;
@@ -137,7 +137,7 @@ impl Collector {
                 .rsplit(' ')
                 .next()
                 .context("a metric without a value")?;
-            sum += value.parse::<f64>().with_context(|| line.to_owned())?;
+            sum += value.parse::<u64>().with_context(|| line.to_owned())?;
         }
         Ok(sum)
     }

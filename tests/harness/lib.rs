@@ -9,12 +9,16 @@
 //! which fails where `CI=true`.
 
 pub mod browser;
+pub mod clock;
 pub mod collector;
 pub mod data;
+pub mod folded;
 pub mod http;
 pub mod load;
 pub mod process;
 pub mod programs;
+pub mod proxy;
+pub mod senders;
 mod skip;
 pub mod wait;
 

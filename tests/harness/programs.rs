@@ -34,12 +34,17 @@ pub fn kept() -> Result<PathBuf> {
 
 /// The path of a program of the workspace in its release build, such as `flashlamp` or `demo`.
 ///
-/// Builds it if needed, so the first call of a run may take minutes; `tests/run` builds it
-/// beforehand.
+/// Taken from the folder that `FLASHLAMP_PROGRAMS` names, which `tests/run` sets after it has
+/// built them. Without it this builds them if needed, which may take minutes.
 ///
 /// # Errors
 /// When the build fails or there is no such program.
 pub fn release(name: &str) -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("FLASHLAMP_PROGRAMS") {
+        let path = PathBuf::from(folder).join(name);
+        ensure!(path.exists(), "{} is not there", path.display());
+        return Ok(path);
+    }
     static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
     let built = match BUILT.get() {
         Some(built) => built,
