@@ -4,7 +4,10 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use flashlamp_collector::{Collector, Config};
 use shop::service::{self, Profiling};
+use tokio::sync::oneshot;
+use tracing_subscriber::EnvFilter;
 
 use crate::args::{CollectorArgs, ShopArgs};
 use crate::lifeline;
@@ -18,8 +21,12 @@ pub(crate) const LISTENING: &str = "listening on ";
 /// Runs the collector until the parent is gone.
 pub(crate) async fn collector(args: CollectorArgs) -> anyhow::Result<()> {
     let (_lifeline, stopping) = lifeline::watch()?;
-    let _ = (args, stopping);
-    anyhow::bail!("not yet")
+    let filter = EnvFilter::try_from_env("FLASHLAMP_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let collector = Collector::bind(Config::new(args.listen, args.data)).await?;
+    announce(collector.address())?;
+    collector.run(closed(stopping)).await?;
+    Ok(())
 }
 
 /// Runs the shop until the parent is gone, then sends what is left to the collector.
@@ -28,11 +35,13 @@ pub(crate) async fn shop(args: ShopArgs) -> anyhow::Result<()> {
     let listener = service::bind(&args.listen, "--shop-listen").await?;
     announce(listener.local_addr()?)?;
     let profiling = Profiling { collector: args.collector, window: WINDOW };
-    let stop = async {
-        // An error here means that the sender is gone, which is as good a reason.
-        let _told = stopping.await;
-    };
-    Box::pin(service::serve(listener, profiling, stop)).await
+    Box::pin(service::serve(listener, profiling, closed(stopping))).await
+}
+
+/// Ends when the parent asks for it.
+async fn closed(stopping: oneshot::Receiver<()>) {
+    // An error means that the watching thread is gone, which is as good a reason.
+    let _told = stopping.await;
 }
 
 /// Tells the parent where this child listens.
