@@ -106,20 +106,21 @@ mod tests {
 
     /// Every inline script, style and handler of a document, as a browser takes them.
     fn inline(document: &str) -> Vec<(&'static str, String)> {
-        let mut found = vec![];
-        for (element, directive) in [("script", "script-src"), ("style", "style-src")] {
-            for rest in document.split(&format!("<{element}")).skip(1) {
+        let of = |element: &'static str, directive: &'static str| {
+            let (open, close) = (format!("<{element}"), format!("</{element}>"));
+            let after_open: Vec<_> = document.split(&open).skip(1).collect();
+            after_open.into_iter().filter_map(move |rest| {
                 let (attributes, rest) = rest.split_once('>').unwrap();
-                let text = rest.split_once(&format!("</{element}>")).unwrap().0;
-                if !attributes.contains("src=") {
-                    found.push((directive, text.replace("<![CDATA[", "").replace("]]>", "")));
-                }
-            }
-        }
-        for rest in document.split(" onload=\"").skip(1) {
-            found.push(("script-src", rest.split('"').next().unwrap().to_owned()));
-        }
-        found
+                let text = rest.split_once(&close).unwrap().0;
+                let text = text.replace("<![CDATA[", "").replace("]]>", "");
+                (!attributes.contains("src=")).then_some((directive, text))
+            })
+        };
+        let handlers = document.split(" onload=\"").skip(1);
+        of("script", "script-src")
+            .chain(of("style", "style-src"))
+            .chain(handlers.map(|rest| ("script-src", rest.split('"').next().unwrap().to_owned())))
+            .collect()
     }
 
     fn check(policy: &str, document: &str) {

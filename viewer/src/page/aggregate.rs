@@ -197,7 +197,12 @@ fn tab(url: &str, is_current: bool, label: &Markup) -> Markup {
 
 fn when_empty(page: &AggregatePage<'_>) -> Markup {
     html! {
-        h2 { "No samples in this " (page.bucket.word()) }
+        h2 {
+            @match page.bucket {
+                Bucket::Day(_) => "No samples on this day",
+                Bucket::Hour(_) => "No samples in this hour",
+            }
+        }
         p {
             @if page.profile.lost().samples != 0 {
                 "Everything that was taken was lost; the reasons are above."
@@ -211,6 +216,3 @@ fn when_empty(page: &AggregatePage<'_>) -> Markup {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

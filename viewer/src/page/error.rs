@@ -38,8 +38,8 @@ const fn headline(status: u16) -> &'static str {
         410 => "This was here, and is gone",
         413 => "That is too large",
         429 | 503 => "Too busy right now",
-        400..=499 => "That request was refused",
-        _ => "Something went wrong on our side",
+        _ if status >= 500 => "Something went wrong on our side",
+        _ => "That request was refused",
     }
 }
 

@@ -136,6 +136,3 @@ fn no_requests() -> Markup {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -137,3 +137,6 @@ pub struct ErrorPage<'a> {
     /// What is wrong, in a sentence for a person.
     pub detail: &'a str,
 }
+
+#[cfg(test)]
+mod tests;

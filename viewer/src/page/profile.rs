@@ -22,7 +22,8 @@ pub fn profile(page: &ProfilePage<'_>) -> Result<String, RenderError> {
     render(page, assets::speedscope_is_embedded())
 }
 
-fn render(page: &ProfilePage<'_>, with_speedscope: bool) -> Result<String, RenderError> {
+/// The page, as it is with or without an embedded speedscope.
+pub(super) fn render(page: &ProfilePage<'_>, with_speedscope: bool) -> Result<String, RenderError> {
     let mut options = Options::new(page.profile);
     if options.unit == Unit::Duration {
         options.unit = Unit::Milliseconds;
@@ -127,6 +128,3 @@ pub(super) fn downloads(downloads: &[Download<'_>]) -> Markup {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

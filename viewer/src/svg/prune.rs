@@ -171,12 +171,15 @@ impl<'t> Pruned<'t> {
     fn bound_folded_bytes(&mut self) {
         while self.folded_bytes() > FOLDED_BYTES_MAX && self.frames.len() > 1 {
             self.hidden.too_many = true;
-            let kept = self.frames.len() / 2;
-            for frame in self.frames.split_off(kept).into_iter().rev() {
-                if let Some(parent) = self.frames.get_mut(frame.parent) {
-                    parent.rest += frame.node.total();
-                }
-            }
+            let given_up = self.frames.split_off(self.frames.len() / 2);
+            given_up.iter().for_each(|frame| self.give_back(frame));
+        }
+    }
+
+    /// Leaves a frame's width to its parent, unless that was given up as well.
+    fn give_back(&mut self, frame: &Kept<'_>) {
+        if let Some(parent) = self.frames.get_mut(frame.parent) {
+            parent.rest += frame.node.total();
         }
     }
 
@@ -245,19 +248,17 @@ impl<'t> Pruned<'t> {
                 path.push(';');
             }
             path.push_str(&frame.name);
-            if below_is_done {
-                if frame.rest != 0 && place != 0 {
-                    lines.push(format!("{path} {}", frame.rest));
-                }
-                continue;
+            if !below_is_done {
+                todo.push((place, parent_path, true));
+                todo.extend(
+                    children[place]
+                        .iter()
+                        .rev()
+                        .map(|child| (*child, path.len(), false)),
+                );
+            } else if frame.rest != 0 && place != 0 {
+                lines.push(format!("{path} {}", frame.rest));
             }
-            todo.push((place, parent_path, true));
-            todo.extend(
-                children[place]
-                    .iter()
-                    .rev()
-                    .map(|child| (*child, path.len(), false)),
-            );
         }
         // What ends in the root has no frame: samples with an empty stack, and frames that are
         // too narrow. It keeps its width, as a frame that says what it is.
