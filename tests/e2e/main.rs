@@ -3,8 +3,12 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod compat;
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod demo;
 #[cfg(test)]
 mod shutdown;

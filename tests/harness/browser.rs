@@ -117,6 +117,18 @@ impl Browser {
         })
     }
 
+    /// The element that a script returns, once it does.
+    ///
+    /// # Errors
+    /// When it returns none in time.
+    pub fn found_by(&self, what: &str, script: &str) -> Result<Element> {
+        let found = self.until(what, script)?;
+        let id = found[ELEMENT]
+            .as_str()
+            .with_context(|| format!("{what}: {found}"))?;
+        Ok(Element(id.to_owned()))
+    }
+
     /// Clicks on the middle of an element, as the mouse would.
     ///
     /// # Errors
@@ -153,17 +165,6 @@ impl Browser {
         self.command("frame", &json!({ "id": null })).map(drop)
     }
 
-    /// Answers the question that the page has opened (`prompt`) with a text.
-    ///
-    /// # Errors
-    /// When it has opened none in time.
-    pub fn answer_prompt(&self, text: &str) -> Result<()> {
-        wait::until("the page asks for a text", PAGE_WITHIN, || {
-            self.command("alert/text", &json!({ "text": text })).ok()
-        })?;
-        self.command("alert/accept", &json!({})).map(drop)
-    }
-
     /// Keeps a picture of the window as `target/e2e/NAME.png`, says where, and gives the path.
     ///
     /// # Errors
@@ -179,17 +180,18 @@ impl Browser {
         Ok(path)
     }
 
-    /// What the pages wrote to the console since the last call, errors and warnings alone.
+    /// The errors that the pages wrote to the console since the last call: exceptions, failed
+    /// requests and breaches of the content security policy among them.
     ///
     /// # Errors
     /// When the window is gone.
-    pub fn complaints(&self) -> Result<Vec<String>> {
+    pub fn errors(&self) -> Result<Vec<String>> {
         let entries = self.command("se/log", &json!({ "type": "browser" }))?;
         Ok(entries
             .as_array()
             .into_iter()
             .flatten()
-            .filter(|entry| matches!(entry["level"].as_str(), Some("SEVERE" | "WARNING")))
+            .filter(|entry| entry["level"] == "SEVERE")
             .map(|entry| entry["message"].to_string())
             .collect())
     }

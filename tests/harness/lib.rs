@@ -12,6 +12,7 @@ pub mod browser;
 pub mod clock;
 pub mod collector;
 pub mod data;
+pub mod demo;
 pub mod folded;
 pub mod http;
 pub mod load;
