@@ -36,6 +36,9 @@ pub(crate) struct Anchor {
 impl Anchor {
     /// Reads both clocks, one after the other.
     pub(crate) fn now() -> Self {
-        Self { monotonic_ns: monotonic_ns(), utc: utc_now() }
+        Self {
+            monotonic_ns: monotonic_ns(),
+            utc: utc_now(),
+        }
     }
 }

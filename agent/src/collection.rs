@@ -132,7 +132,11 @@ impl Collection {
         };
         for (depth, address) in addresses.iter().enumerate().rev() {
             // A caller's address is where its call returns to; the call is before it.
-            let lookup = if depth == 0 { *address } else { address.saturating_sub(1) };
+            let lookup = if depth == 0 {
+                *address
+            } else {
+                address.saturating_sub(1)
+            };
             let location = self.locate(lookup, header.time_ns, resolver);
             node = Some(self.node((node, location)));
         }
@@ -150,7 +154,14 @@ impl Collection {
     /// Adds time that no thread spent: event count 0, weight `value_ns`.
     pub(crate) fn add_gap(&mut self, time_ns: u64, value_ns: u64, entry: u32) {
         let stack = Some(self.marker(markers::NOT_ON_A_THREAD));
-        self.samples.push(RawSample { time_ns, value_ns, stack, events: 0, thread: None, entry });
+        self.samples.push(RawSample {
+            time_ns,
+            value_ns,
+            stack,
+            events: 0,
+            thread: None,
+            entry,
+        });
     }
 
     fn is_full(&self) -> bool {
@@ -177,7 +188,10 @@ impl Collection {
         if let Some(module) = resolver.modules.find(address) {
             let module = Arc::clone(module);
             let in_file = address.wrapping_sub(module.base);
-            let id = self.location(Location::Object { module, address: in_file });
+            let id = self.location(Location::Object {
+                module,
+                address: in_file,
+            });
             self.addresses.insert(address, id);
             return id;
         }

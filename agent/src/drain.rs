@@ -19,8 +19,9 @@ pub(crate) fn start_session(process: &'static Process, plan: Plan) -> Result<u32
     if registry.claim_drain() {
         // The thread waits for the lock that we hold.
         let name = "flashlamp-drain";
-        let spawned =
-            std::thread::Builder::new().name(name.to_owned()).spawn(move || run(process));
+        let spawned = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(process));
         if let Err(source) = spawned {
             registry.disclaim_drain();
             registry.finish(id);
@@ -41,9 +42,14 @@ fn run(process: &'static Process) {
             registry.faults = registry.faults.saturating_add(1);
         }
         registry = if registry.sessions.is_empty() {
-            process.wake.wait(registry).unwrap_or_else(PoisonError::into_inner)
+            process
+                .wake
+                .wait(registry)
+                .unwrap_or_else(PoisonError::into_inner)
         } else {
-            let interval = registry.drain_interval().unwrap_or(limits::DRAIN_INTERVAL_MAX);
+            let interval = registry
+                .drain_interval()
+                .unwrap_or(limits::DRAIN_INTERVAL_MAX);
             let waited = process.wake.wait_timeout(registry, interval);
             waited.unwrap_or_else(PoisonError::into_inner).0
         };

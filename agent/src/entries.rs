@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use crate::limits;
 
-/// No entry point.
-pub(crate) const NONE: u32 = 0;
 /// The name of those beyond the bound.
 const OTHER: &str = "(other)";
 
@@ -38,7 +36,7 @@ impl EntryNames {
         id
     }
 
-    /// The name behind a number; `None` for [`NONE`].
+    /// The name behind a number; `None` for 0, which is no entry point.
     pub(crate) fn name(&self, id: u32) -> Option<&str> {
         let index = usize::try_from(id).ok()?.checked_sub(1)?;
         self.names.get(index).map(AsRef::as_ref)
@@ -47,8 +45,10 @@ impl EntryNames {
 
 /// Cuts a name to its bound and makes control characters visible as spaces.
 pub(crate) fn clean(name: &str) -> String {
-    let mut clean: String =
-        name.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    let mut clean: String = name
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
     let end = clean.floor_char_boundary(limits::NAME_BYTES_MAX);
     clean.truncate(end);
     clean
@@ -68,7 +68,7 @@ mod tests {
         let other = names.intern("/one more");
         assert_eq!(names.name(other), Some("(other)"));
         assert_eq!(names.intern("/and another"), other);
-        assert_eq!(names.name(NONE), None);
+        assert_eq!(names.name(0), None);
         assert_eq!(names.name(1), Some("/cart"));
     }
 }

@@ -101,7 +101,9 @@ pub enum StartError {
         why: &'static str,
     },
     /// A service's name cannot be used.
-    #[error("start the agent: the service name `{name}` is empty, longer than 100 bytes or has control characters")]
+    #[error(
+        "start the agent: the service name `{name}` is empty, longer than 100 bytes or has control characters"
+    )]
     BadService {
         /// Its text.
         name: String,
@@ -122,7 +124,9 @@ impl StartError {
     /// The error of timer_create(2) in the caller's terms.
     pub(crate) fn of_timer(source: io::Error) -> Self {
         match source.raw_os_error() {
-            Some(libc::EAGAIN) => Self::NoTimersLeft { limit: sys::pending_signals_limit() },
+            Some(libc::EAGAIN) => Self::NoTimersLeft {
+                limit: sys::pending_signals_limit(),
+            },
             Some(libc::EPERM | libc::ENOSYS | libc::EACCES) => Self::TimersForbidden { source },
             _ => Self::TimerRefused { source },
         }

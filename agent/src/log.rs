@@ -51,7 +51,10 @@ impl Log {
     /// The samples in order of time.
     pub fn iter(&self) -> LogIter<'_> {
         let samples: Vec<Sample<'_>> = self.profile.samples().collect();
-        LogIter { profile: &self.profile, samples: samples.into_iter() }
+        LogIter {
+            profile: &self.profile,
+            samples: samples.into_iter(),
+        }
     }
 
     /// Folded text, one line for each stack: `root;caller;leaf COUNT`, in event counts.
@@ -106,7 +109,10 @@ impl<'a> Iterator for LogIter<'a> {
     type Item = LogEntry<'a>;
 
     fn next(&mut self) -> Option<LogEntry<'a>> {
-        self.samples.next().map(|sample| LogEntry { profile: self.profile, sample })
+        self.samples.next().map(|sample| LogEntry {
+            profile: self.profile,
+            sample,
+        })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -142,12 +148,16 @@ impl<'a> LogEntry<'a> {
 
     /// The thread it was taken on.
     pub fn thread(&self) -> Option<&'a Thread> {
-        self.sample.thread().map(|thread| self.profile.thread(thread))
+        self.sample
+            .thread()
+            .map(|thread| self.profile.thread(thread))
     }
 
     /// The stack, leaf first. Inlined functions are frames of their own.
     pub fn stack(&self) -> Vec<Frame<'a>> {
         let stack = self.sample.stack();
-        stack.map(|stack| self.profile.stack_leaf_first(stack).collect()).unwrap_or_default()
+        stack
+            .map(|stack| self.profile.stack_leaf_first(stack).collect())
+            .unwrap_or_default()
     }
 }

@@ -60,7 +60,9 @@ impl Modules {
         let mut next = tables.clone();
         let mut live = Vec::new();
         sys::for_each_object(&mut |object| {
-            let Some((module, executable)) = describe(pid, object) else { return true };
+            let Some((module, executable)) = describe(pid, object) else {
+                return true;
+            };
             if executable && !next.contains(module.start, module.base) {
                 next.add(unwind_info(pid, object, &module));
             }
@@ -79,20 +81,34 @@ impl Modules {
 }
 
 fn describe(pid: i32, object: &sys::Object<'_>) -> Option<(Module, bool)> {
-    let loads = || object.headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
+    let loads = || {
+        object
+            .headers
+            .iter()
+            .filter(|header| header.p_type == libc::PT_LOAD)
+    };
     let start = loads().map(|header| header.p_vaddr).min()?;
-    let end = loads().map(|header| header.p_vaddr.saturating_add(header.p_memsz)).max()?;
+    let end = loads()
+        .map(|header| header.p_vaddr.saturating_add(header.p_memsz))
+        .max()?;
     let text = loads().find(|header| header.p_flags & libc::PF_X != 0);
     let name = object.name.to_string_lossy();
     let (path, file) = if name.is_empty() {
         let exe = PathBuf::from("/proc/self/exe");
         let shown = std::fs::read_link(&exe).map_or_else(
             |_| "[program]".to_owned(),
-            |path| path.to_string_lossy().trim_end_matches(" (deleted)").to_owned(),
+            |path| {
+                path.to_string_lossy()
+                    .trim_end_matches(" (deleted)")
+                    .to_owned()
+            },
         );
         (shown, Some(exe))
     } else if name.contains('/') {
-        (name.clone().into_owned(), Some(PathBuf::from(name.into_owned())))
+        (
+            name.clone().into_owned(),
+            Some(PathBuf::from(name.into_owned())),
+        )
     } else {
         ("[vdso]".to_owned(), None)
     };
@@ -113,7 +129,11 @@ fn describe(pid: i32, object: &sys::Object<'_>) -> Option<(Module, bool)> {
 /// A note is `namesz, descsz, type` (32 bits each), the name and the description, both padded
 /// to four bytes; the build id has type 3 and the name `GNU\0` (elf(5)).
 fn build_id(pid: i32, object: &sys::Object<'_>) -> Option<String> {
-    for header in object.headers.iter().filter(|header| header.p_type == libc::PT_NOTE) {
+    for header in object
+        .headers
+        .iter()
+        .filter(|header| header.p_type == libc::PT_NOTE)
+    {
         let mut notes = vec![0; usize::try_from(header.p_memsz).ok()?.min(64 << 10)];
         if !sys::read_bytes(pid, object.base.wrapping_add(header.p_vaddr), &mut notes) {
             continue;
@@ -136,7 +156,12 @@ fn build_id_in(mut notes: &[u8]) -> Option<String> {
         let name = rest.get(..name_len)?;
         let description = rest.get(name_padded..name_padded.checked_add(description_len)?)?;
         if kind == 3 && name == b"GNU\0" {
-            return Some(description.iter().map(|byte| format!("{byte:02x}")).collect());
+            return Some(
+                description
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect(),
+            );
         }
         let next = name_padded.checked_add(description_len.checked_next_multiple_of(4)?)?;
         notes = rest.get(next..)?;
@@ -151,7 +176,10 @@ fn unwind_info(pid: i32, object: &sys::Object<'_>, module: &Module) -> ObjectUnw
         base: module.base,
         ..ObjectUnwindInfo::default()
     };
-    let header = object.headers.iter().find(|header| header.p_type == libc::PT_GNU_EH_FRAME);
+    let header = object
+        .headers
+        .iter()
+        .find(|header| header.p_type == libc::PT_GNU_EH_FRAME);
     let Some(header) = header else { return info };
     let mut bytes = vec![0; usize::try_from(header.p_memsz).unwrap_or(0).min(64 << 20)];
     if !sys::read_bytes(pid, module.base.wrapping_add(header.p_vaddr), &mut bytes) {
@@ -204,7 +232,9 @@ fn copy_eh_frame(pid: i32, base: u64, address: u64, end: u64) -> Vec<u8> {
                 copy.truncate(entry + 4);
                 return copy;
             }
-            entry = entry.saturating_add(4).saturating_add(usize::try_from(len).unwrap_or(room));
+            entry = entry
+                .saturating_add(4)
+                .saturating_add(usize::try_from(len).unwrap_or(room));
         }
     }
     copy
@@ -235,6 +265,9 @@ mod tests {
         let module = modules.find(here).unwrap();
         assert!(module.object().starts_with("flashlamp-"), "{module:?}");
         assert!(modules.find(16).is_none());
-        assert!(modules.refresh(sys::pid(), &tables.unwrap()).is_none(), "nothing changed");
+        assert!(
+            modules.refresh(sys::pid(), &tables.unwrap()).is_none(),
+            "nothing changed"
+        );
     }
 }

@@ -24,6 +24,9 @@ pub(crate) struct Process {
     pub(crate) perf_map: Mutex<Option<Arc<Mutex<crate::perf_map::MapFile>>>>,
     /// Names of run-time compiled code.
     pub(crate) jit: Mutex<JitMap>,
+    /// Finished requests that wait for the last of their samples.
+    #[cfg(feature = "tower")]
+    pub(crate) ended_requests: Mutex<Vec<crate::request::EndedRequest>>,
     /// Names of entry points.
     pub(crate) entries: RwLock<EntryNames>,
     /// Symbols of object files.
@@ -37,7 +40,10 @@ impl Process {
     /// The state of the calling process.
     pub(crate) fn current() -> &'static Self {
         let pid = sys::pid();
-        let (last, earlier) = (&PROCESSES[PROCESSES.len() - 1], &PROCESSES[..PROCESSES.len() - 1]);
+        let (last, earlier) = (
+            &PROCESSES[PROCESSES.len() - 1],
+            &PROCESSES[..PROCESSES.len() - 1],
+        );
         for cell in earlier {
             let process = cell.get_or_init(|| Self::new(pid));
             if process.pid == pid {
@@ -54,6 +60,8 @@ impl Process {
             wake: Condvar::new(),
             perf_map: Mutex::new(None),
             jit: Mutex::new(JitMap::default()),
+            #[cfg(feature = "tower")]
+            ended_requests: Mutex::new(Vec::new()),
             entries: RwLock::new(EntryNames::default()),
             symbols: Mutex::new(Symbolizer::default()),
         }
@@ -77,6 +85,9 @@ impl Process {
             return id;
         }
         drop(names);
-        self.entries.write().unwrap_or_else(PoisonError::into_inner).intern(name)
+        self.entries
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .intern(name)
     }
 }

@@ -120,7 +120,10 @@ impl Profiler {
         let chunk = self.process.is_current().then(|| {
             let mut registry = self.process.lock();
             registry.drain_rings();
-            registry.sessions.get(&self.session).map(crate::registry::Session::copy_chunk)
+            registry
+                .sessions
+                .get(&self.session)
+                .map(crate::registry::Session::copy_chunk)
         });
         self.log_of(&chunk.flatten().unwrap_or_else(|| self.empty_chunk()))
     }
@@ -188,7 +191,12 @@ impl Drop for Profiler {
 }
 
 fn log_of(process: &Process, chunk: &Chunk, period: Period) -> Log {
-    let detail = Detail { name: "", timeline: true, entries: false, more_losses: &Losses::new() };
+    let detail = Detail {
+        name: "",
+        timeline: true,
+        entries: false,
+        more_losses: &Losses::new(),
+    };
     Log::new(profile_of(process, chunk, detail), period)
 }
 
@@ -257,7 +265,14 @@ impl ProfilerBuilder {
             window: None,
         };
         let session = start_session(process, plan)?;
-        Ok(Profiler { process, session, period, clock: self.clock, flush, stopped: false })
+        Ok(Profiler {
+            process,
+            session,
+            period,
+            clock: self.clock,
+            flush,
+            stopped: false,
+        })
     }
 }
 
@@ -305,9 +320,15 @@ impl FlushThread {
                 call(&shared, log_of(process, &chunk, period));
             }
         };
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(body);
         let thread = thread.map_err(|source| StartError::ThreadRefused { name, source })?;
-        Ok(Self { callback, to: Some(to), thread: Some(thread) })
+        Ok(Self {
+            callback,
+            to: Some(to),
+            thread: Some(thread),
+        })
     }
 
     fn call(&self, log: Log) {

@@ -32,7 +32,10 @@ pub(crate) fn profile_of(process: &Process, chunk: &Chunk, detail: Detail<'_>) -
         Clock::Cpu => ValueType::CPU,
         Clock::Wall => ValueType::WALL,
     };
-    builder.name(detail.name).start(chunk.start.utc).value_types(&[value_type]);
+    builder
+        .name(detail.name)
+        .start(chunk.start.utc)
+        .value_types(&[value_type]);
     builder.duration(Nanos::from_nanos(chunk.duration_ns));
     if let Some(period) = Period::from_nanos(chunk.period_ns) {
         builder.period(period);
@@ -44,7 +47,10 @@ pub(crate) fn profile_of(process: &Process, chunk: &Chunk, detail: Detail<'_>) -
         .iter()
         .map(|(tid, name)| builder.thread(u64::from(tid.unsigned_abs()), name))
         .collect();
-    let entries = process.entries.read().unwrap_or_else(PoisonError::into_inner);
+    let entries = process
+        .entries
+        .read()
+        .unwrap_or_else(PoisonError::into_inner);
     let mut samples: Vec<&RawSample> = chunk.collection.samples.iter().collect();
     samples.sort_by_key(|sample| sample.time_ns);
     for sample in samples {
@@ -74,7 +80,9 @@ pub(crate) fn profile_of(process: &Process, chunk: &Chunk, detail: Detail<'_>) -
             builder.loss(reason, *tally);
         }
     }
-    builder.build().unwrap_or_else(|_| lost_profile(detail.name, chunk))
+    builder
+        .build()
+        .unwrap_or_else(|_| lost_profile(detail.name, chunk))
 }
 
 /// What is left when a profile cannot be built, which its construction here rules out: the
@@ -85,7 +93,9 @@ fn lost_profile(name: &str, chunk: &Chunk) -> Profile {
     let all: Tally = chunk.stored() + chunk.lost();
     builder.loss(flashlamp_profile::losses::UNACCOUNTED, all);
     builder.build().unwrap_or_else(|_| {
-        ProfileBuilder::new().build().expect("a profile of nothing is valid")
+        ProfileBuilder::new()
+            .build()
+            .expect("a profile of nothing is valid")
     })
 }
 
@@ -96,7 +106,9 @@ fn add_stacks(process: &Process, chunk: &Chunk, builder: &mut ProfileBuilder) ->
     for (parent, location) in &chunk.collection.stacks {
         let mut stack =
             parent.and_then(|parent| stacks.get(usize::try_from(parent).ok()?).copied());
-        let frames = usize::try_from(*location).ok().and_then(|index| frames.get(index));
+        let frames = usize::try_from(*location)
+            .ok()
+            .and_then(|index| frames.get(index));
         for frame in frames.into_iter().flatten() {
             stack = Some(builder.stack(stack, *frame));
         }
@@ -107,12 +119,11 @@ fn add_stacks(process: &Process, chunk: &Chunk, builder: &mut ProfileBuilder) ->
 }
 
 /// The frames of each location, the caller first (an inlined function after it).
-fn add_frames(
-    process: &Process,
-    chunk: &Chunk,
-    builder: &mut ProfileBuilder,
-) -> Vec<Vec<FrameId>> {
-    let mut symbols = process.symbols.lock().unwrap_or_else(PoisonError::into_inner);
+fn add_frames(process: &Process, chunk: &Chunk, builder: &mut ProfileBuilder) -> Vec<Vec<FrameId>> {
+    let mut symbols = process
+        .symbols
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     let mut last: Option<(Arc<Module>, MappingId)> = None;
     let mut all = Vec::with_capacity(chunk.collection.locations.len());
     for location in &chunk.collection.locations {
@@ -158,7 +169,10 @@ fn object_frames(
         (function.name.clone(), function.file.clone(), function.line)
     };
     let mut frames = Vec::with_capacity(functions.len());
-    for (index, function) in std::iter::once(code).chain(inlined.iter().rev()).enumerate() {
+    for (index, function) in std::iter::once(code)
+        .chain(inlined.iter().rev())
+        .enumerate()
+    {
         let (name, file, line) = named(function);
         let mut spec = FrameSpec::new(&name).line(line);
         if let Some(file) = &file {

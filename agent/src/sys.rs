@@ -1,5 +1,8 @@
 //! Every libc call outside the signal handler's own files, one safe wrapper each.
-#![expect(unsafe_code, reason = "system calls; each wrapper argues its own safety")]
+#![expect(
+    unsafe_code,
+    reason = "system calls; each wrapper argues its own safety"
+)]
 
 use std::ffi::CStr;
 use std::io;
@@ -28,7 +31,10 @@ pub(crate) fn pid() -> i32 {
 /// # Signal safety
 /// `clock_gettime` is on the list of signal-safety(7); it takes no lock in the vDSO.
 pub(crate) fn clock_ns(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is a live timespec that the call may write.
     let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
     if result != 0 {
@@ -88,9 +94,17 @@ pub(crate) fn read_bytes(pid: i32, address: u64, bytes: &mut [u8]) -> bool {
 }
 
 fn vm_read(pid: i32, address: u64, into: *mut u8, len: usize) -> usize {
-    let Ok(start) = usize::try_from(address) else { return 0 };
-    let local = libc::iovec { iov_base: into.cast(), iov_len: len };
-    let remote = libc::iovec { iov_base: std::ptr::without_provenance_mut(start), iov_len: len };
+    let Ok(start) = usize::try_from(address) else {
+        return 0;
+    };
+    let local = libc::iovec {
+        iov_base: into.cast(),
+        iov_len: len,
+    };
+    let remote = libc::iovec {
+        iov_base: std::ptr::without_provenance_mut(start),
+        iov_len: len,
+    };
     // SAFETY: `local` names `len` writable bytes that the callers borrow mutably; `remote` is
     // only a number to the kernel, which fails with EFAULT instead of faulting.
     let read = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
@@ -154,10 +168,13 @@ impl KernelTimer {
         let mut id: libc::c_int = 0;
         // SAFETY: the raw call (not glibc's wrapper, which maps clock ids) reads a sigevent and
         // writes the kernel's int timer id; both outlive the call.
-        let result = unsafe {
-            libc::syscall(libc::SYS_timer_create, clock, &raw mut event, &raw mut id)
-        };
-        if result == 0 { Ok(Self(id)) } else { Err(io::Error::last_os_error()) }
+        let result =
+            unsafe { libc::syscall(libc::SYS_timer_create, clock, &raw mut event, &raw mut id) };
+        if result == 0 {
+            Ok(Self(id))
+        } else {
+            Err(io::Error::last_os_error())
+        }
     }
 
     /// Arms the timer: first after `first`, then every `period`. A zero `first` disarms it.
@@ -166,11 +183,20 @@ impl KernelTimer {
     /// # Signal safety
     /// One system call.
     pub(crate) fn set(self, first: Duration, period: Duration) -> io::Result<Duration> {
-        let new = libc::itimerspec { it_value: timespec(first), it_interval: timespec(period) };
+        let new = libc::itimerspec {
+            it_value: timespec(first),
+            it_interval: timespec(period),
+        };
         let mut old = new;
         // SAFETY: both itimerspecs outlive the call; an unknown id fails with EINVAL.
         let result = unsafe {
-            libc::syscall(libc::SYS_timer_settime, self.0, 0, &raw const new, &raw mut old)
+            libc::syscall(
+                libc::SYS_timer_settime,
+                self.0,
+                0,
+                &raw const new,
+                &raw mut old,
+            )
         };
         if result != 0 {
             return Err(io::Error::last_os_error());
@@ -207,9 +233,19 @@ pub(crate) fn block_signal(signal: i32) {
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
 }
 
+/// Whether a thread of this process exists (tgkill(2) with signal 0).
+pub(crate) fn thread_exists(pid: i32, tid: i32) -> bool {
+    // SAFETY: three integers; signal 0 only checks.
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, 0) };
+    result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
 /// The limit on pending signals (each timer takes one), where it can be read.
 pub(crate) fn pending_signals_limit() -> Option<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: `limit` is a live rlimit that the call may write.
     let result = unsafe { libc::getrlimit(libc::RLIMIT_SIGPENDING, &raw mut limit) };
     (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)

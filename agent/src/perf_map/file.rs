@@ -23,7 +23,10 @@ impl MapFile {
     /// Creates the file, never through a link (`O_NOFOLLOW`) and never over a file that is not
     /// ours: `/tmp` is for everybody.
     pub(super) fn create(path: &Path) -> Result<Self, PerfMapError> {
-        let failed = |source| PerfMapError::Create { path: path.to_owned(), source };
+        let failed = |source| PerfMapError::Create {
+            path: path.to_owned(),
+            source,
+        };
         match Self::create_new(path) {
             Ok(file) => return Ok(Self { file, failures: 0 }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -33,7 +36,9 @@ impl MapFile {
         let old = path.symlink_metadata().map_err(failed)?;
         let ours = std::fs::metadata("/proc/self").map_err(failed)?.uid();
         if !old.file_type().is_file() || old.uid() != ours || old.nlink() != 1 {
-            return Err(PerfMapError::NotOurs { path: path.to_owned() });
+            return Err(PerfMapError::NotOurs {
+                path: path.to_owned(),
+            });
         }
         std::fs::remove_file(path).map_err(failed)?;
         let file = Self::create_new(path).map_err(failed)?;

@@ -83,7 +83,10 @@ impl PerfMap {
     pub fn create() -> Result<Self, PerfMapError> {
         let process = Process::current();
         let path = PathBuf::from(format!("/tmp/perf-{}.map", process.pid));
-        let mut open = process.perf_map.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = process
+            .perf_map
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let file = match &*open {
             Some(file) => Arc::clone(file),
             None => {
@@ -92,7 +95,11 @@ impl PerfMap {
                 file
             }
         };
-        Ok(Self { process, file, path })
+        Ok(Self {
+            process,
+            file,
+            path,
+        })
     }
 
     /// Names the `len` bytes of code at address `start`.
@@ -107,9 +114,17 @@ impl PerfMap {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.write(start, len as u64, &name);
         drop(file);
-        let mut jit = self.process.jit.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jit = self
+            .process
+            .jit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let serial = jit.insert(start, len as u64, name.into(), clock::monotonic_ns());
-        RegisteredCode { process: self.process, start, serial }
+        RegisteredCode {
+            process: self.process,
+            start,
+            serial,
+        }
     }
 
     /// The file's path.
@@ -119,14 +134,21 @@ impl PerfMap {
 
     /// Lines that could not be written.
     pub fn write_failures(&self) -> u64 {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).failures()
+        self.file
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .failures()
     }
 }
 
 impl Drop for RegisteredCode {
     fn drop(&mut self) {
         if self.process.is_current() {
-            let mut jit = self.process.jit.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut jit = self
+                .process
+                .jit
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             jit.remove(self.start, self.serial, clock::monotonic_ns());
         }
     }

@@ -34,7 +34,13 @@ impl JitMap {
         if self.count < limits::JIT_FUNCTIONS_MAX {
             self.count += 1;
             self.longest = self.longest.max(len);
-            let function = Function { len, name, serial: self.serial, from_ns: now_ns, until_ns: None };
+            let function = Function {
+                len,
+                name,
+                serial: self.serial,
+                from_ns: now_ns,
+                until_ns: None,
+            };
             self.functions.entry(start).or_default().push(function);
         }
         self.serial
@@ -65,7 +71,9 @@ impl JitMap {
         });
         let left = || self.functions.values().flatten();
         self.count = left().count();
-        self.ended = left().filter(|function| function.until_ns.is_some()).count();
+        self.ended = left()
+            .filter(|function| function.until_ns.is_some())
+            .count();
     }
 
     /// The function that held `address` at `time_ns`; the latest where several did.
@@ -93,8 +101,10 @@ impl JitMap {
 
 /// The name as one line of a map file can hold it.
 pub(super) fn clean(name: &str) -> String {
-    let mut clean: String =
-        name.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    let mut clean: String = name
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
     let end = clean.floor_char_boundary(limits::SYMBOL_BYTES_MAX);
     clean.truncate(end);
     let mut clean = clean.trim().to_owned();

@@ -53,10 +53,16 @@ fn link_is_refused_and_its_target_untouched() {
     std::fs::write(&target, "precious").unwrap();
     let path = folder.path().join("perf-1.map");
     symlink(&target, &path).unwrap();
-    assert!(matches!(MapFile::create(&path), Err(PerfMapError::NotOurs { .. })));
+    assert!(matches!(
+        MapFile::create(&path),
+        Err(PerfMapError::NotOurs { .. })
+    ));
     std::fs::remove_file(&path).unwrap();
     symlink(folder.path().join("absent"), &path).unwrap();
-    assert!(matches!(MapFile::create(&path), Err(PerfMapError::NotOurs { .. })));
+    assert!(matches!(
+        MapFile::create(&path),
+        Err(PerfMapError::NotOurs { .. })
+    ));
     assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious");
 }
 
@@ -88,7 +94,13 @@ fn maps_of_one_process_share_one_file() {
     let _first = one.register(0x7000_0000, 16, "registered through one");
     let _second = two.register(0x7000_1000, 16, "registered through two");
     let text = std::fs::read_to_string(one.path()).unwrap();
-    assert!(text.contains("70000000 10 registered through one\n"), "{text}");
-    assert!(text.contains("70001000 10 registered through two\n"), "{text}");
+    assert!(
+        text.contains("70000000 10 registered through one\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("70001000 10 registered through two\n"),
+        "{text}"
+    );
     std::fs::remove_file(one.path()).unwrap();
 }

@@ -16,7 +16,10 @@ impl Registry {
         if elapsed(self.modules_checked_ns, now, limits::MODULE_CHECK_INTERVAL) {
             self.refresh_modules();
         }
-        let some_sample_all = self.sessions.values().any(super::Session::samples_all_threads);
+        let some_sample_all = self
+            .sessions
+            .values()
+            .any(super::Session::samples_all_threads);
         let pause = if some_sample_all {
             limits::THREAD_SCAN_INTERVAL
         } else {
@@ -26,28 +29,48 @@ impl Registry {
             self.threads_scanned_ns = now;
             self.scan_threads();
         }
+        #[cfg(feature = "tower")]
+        let ended = Process::current().take_ended_requests();
         self.drain_rings();
         for session in self.sessions.values_mut() {
             session.seal_window(false);
             session.flush_if_due();
         }
         #[cfg(feature = "tower")]
-        self.finish_requests();
+        for request in ended {
+            request.finish(self);
+        }
         self.free_tables();
     }
 
     /// Moves every record to its session's collection.
     pub(crate) fn drain_rings(&mut self) {
-        let mut jit = Process::current().jit.lock().unwrap_or_else(PoisonError::into_inner);
-        let resolver = Resolver { modules: &self.modules, jit: &jit };
+        let mut jit = Process::current()
+            .jit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let resolver = Resolver {
+            modules: &self.modules,
+            jit: &jit,
+        };
         let began = clock::monotonic_ns();
         for (tid, thread) in &self.threads {
             while thread.slot.ring.pop(&mut self.record) {
-                let Some((header, addresses)) = record::parse(&self.record) else { continue };
-                let Some(session) = self.sessions.get_mut(&header.session) else { continue };
+                let Some((header, addresses)) = record::parse(&self.record) else {
+                    continue;
+                };
+                let Some(session) = self.sessions.get_mut(&header.session) else {
+                    continue;
+                };
                 let value_ns = session.count_drained(header.events);
                 let collection = session.collection_for(header.time_ns);
-                collection.add(&header, addresses, (*tid, &thread.name), value_ns, &resolver);
+                collection.add(
+                    &header,
+                    addresses,
+                    (*tid, &thread.name),
+                    value_ns,
+                    &resolver,
+                );
             }
         }
         // What was sampled before the last round began is drained by now: forget what ended

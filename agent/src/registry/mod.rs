@@ -8,13 +8,14 @@ mod session;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
+#[cfg(feature = "tower")]
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-pub(crate) use self::session::{FlushAt, Plan, Session, SessionThreads, Totals};
-pub(crate) use self::window::Window;
+pub(crate) use self::session::{FlushAt, Plan, Session, SessionThreads};
+pub(crate) use self::window::{Window, WindowSink};
 use crate::clock;
 use crate::error::StartError;
 use crate::limits;
@@ -46,9 +47,6 @@ pub(crate) struct Registry {
     record: Vec<u64>,
     /// Panics caught on our own threads.
     pub(crate) faults: u64,
-    /// Finished requests that wait for the last of their samples.
-    #[cfg(feature = "tower")]
-    pub(crate) ended_requests: Vec<crate::request::EndedRequest>,
 }
 
 /// A thread that has a slot.
@@ -80,14 +78,16 @@ impl Registry {
             random: sys::random_u64() | 1,
             record: Vec::new(),
             faults: 0,
-            #[cfg(feature = "tower")]
-            ended_requests: Vec::new(),
         }
     }
 
     /// Makes sampling possible: the handler, the unwind tables, fault-safe reads.
     fn prepare(&mut self) -> Result<(), StartError> {
-        if !cfg!(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64")) {
+        if !cfg!(all(
+            target_os = "linux",
+            target_arch = "x86_64",
+            target_pointer_width = "64"
+        )) {
             return Err(StartError::UnsupportedPlatform);
         }
         sys::probe_read(self.pid).map_err(|source| StartError::MemoryReadRefused { source })?;
@@ -161,7 +161,14 @@ impl Registry {
         slot.busy.store(0, Ordering::SeqCst);
         slot.tid.store(tid, Ordering::SeqCst);
         let name = Arc::from(threads::name(tid));
-        self.threads.insert(tid, SampledThread { slot, name, name_reads: 1 });
+        self.threads.insert(
+            tid,
+            SampledThread {
+                slot,
+                name,
+                name_reads: 1,
+            },
+        );
         Some(slot)
     }
 
@@ -188,7 +195,9 @@ impl Registry {
         let Some(plan) = self.sessions.get(&session).map(Session::timer_plan) else {
             return Ok(());
         };
-        let full = || StartError::TooManyThreads { threads_max: limits::THREADS_MAX };
+        let full = || StartError::TooManyThreads {
+            threads_max: limits::THREADS_MAX,
+        };
         let thread = self.thread_slot(tid).ok_or_else(full)?;
         let timer = self.timer_slot(thread, plan.depth_max).ok_or_else(full)?;
         let clock = match plan.clock {
@@ -211,7 +220,12 @@ impl Registry {
             return Err(StartError::of_timer(source));
         }
         if let Some(session) = self.sessions.get_mut(&session) {
-            session.timers.push(session::SessionTimer { tid, thread, timer, kernel });
+            session.timers.push(session::SessionTimer {
+                tid,
+                thread,
+                timer,
+                kernel,
+            });
         }
         Ok(())
     }
@@ -233,8 +247,10 @@ impl Registry {
             one.kernel.delete();
             one.timer.session.store(0, Ordering::SeqCst);
         }
-        let slots: BTreeMap<u32, &ThreadSlot> =
-            timers.iter().map(|one| (one.thread.index, one.thread)).collect();
+        let slots: BTreeMap<u32, &ThreadSlot> = timers
+            .iter()
+            .map(|one| (one.thread.index, one.thread))
+            .collect();
         wait_until_idle(slots.values().copied());
         self.drain_rings();
         let session = self.sessions.get_mut(&id)?;
@@ -265,7 +281,10 @@ impl Registry {
             .collect();
         for tid in live.difference(&own) {
             for id in &all {
-                let known = self.sessions.get(id).is_some_and(|session| session.has_timer(*tid));
+                let known = self
+                    .sessions
+                    .get(id)
+                    .is_some_and(|session| session.has_timer(*tid));
                 if known || self.add_timer(*id, *tid).is_ok() {
                     continue;
                 }
@@ -283,8 +302,9 @@ impl Registry {
     }
 
     fn forget_threads(&mut self, live: &BTreeSet<i32>) {
-        let gone: Vec<i32> =
-            self.threads.keys().copied().filter(|tid| !live.contains(tid)).collect();
+        // A listing may miss a thread while others end (proc(5) promises nothing): ask again.
+        let gone = |tid: &i32| !live.contains(tid) && !sys::thread_exists(self.pid, *tid);
+        let gone: Vec<i32> = self.threads.keys().copied().filter(gone).collect();
         if gone.is_empty() {
             return;
         }
@@ -317,20 +337,30 @@ impl Registry {
         if self.retired_tables.is_empty() {
             return;
         }
-        let idle = self.threads.values().all(|thread| thread.slot.busy.load(Ordering::SeqCst) == 0);
+        let idle = self
+            .threads
+            .values()
+            .all(|thread| thread.slot.busy.load(Ordering::SeqCst) == 0);
         let retired = std::mem::take(&mut self.retired_tables);
-        self.retired_tables =
-            retired.into_iter().filter_map(|tables| tables.free_if_idle(idle)).collect();
+        self.retired_tables = retired
+            .into_iter()
+            .filter_map(|tables| tables.free_if_idle(idle))
+            .collect();
     }
 
     /// The drain's next appointment.
     pub(crate) fn drain_interval(&self) -> Option<Duration> {
-        let shortest = self.sessions.values().map(|session| session.period_ns).min()?;
+        let shortest = self
+            .sessions
+            .values()
+            .map(|session| session.period_ns)
+            .min()?;
         let interval = Duration::from_nanos(shortest.saturating_mul(20));
         Some(interval.clamp(limits::DRAIN_INTERVAL_MIN, limits::DRAIN_INTERVAL_MAX))
     }
 
-    /// Errors of the kernel that a caller can be told about.
+    /// A disarmed wall timer of the calling thread, for the requests that it polls.
+    #[cfg(feature = "tower")]
     pub(crate) fn create_request_timer(
         &mut self,
         tid: i32,

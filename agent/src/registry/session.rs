@@ -75,7 +75,9 @@ pub(crate) struct Totals {
 impl Totals {
     /// What handlers wrote and nobody has drained.
     pub(crate) fn undrained(&self) -> Tally {
-        self.taken.saturating_sub(self.ring_full).saturating_sub(self.drained)
+        self.taken
+            .saturating_sub(self.ring_full)
+            .saturating_sub(self.drained)
     }
 }
 
@@ -128,7 +130,11 @@ impl Session {
     }
 
     pub(super) fn timer_plan(&self) -> TimerPlan {
-        TimerPlan { clock: self.clock, period_ns: self.period_ns, depth_max: self.depth_max }
+        TimerPlan {
+            clock: self.clock,
+            period_ns: self.period_ns,
+            depth_max: self.depth_max,
+        }
     }
 
     pub(super) fn samples_all_threads(&self) -> bool {
@@ -167,7 +173,10 @@ impl Session {
 
     /// The books as they stand.
     pub(crate) fn totals(&self) -> Totals {
-        let mut totals = Totals { drained: self.drained, ..self.retired };
+        let mut totals = Totals {
+            drained: self.drained,
+            ..self.retired
+        };
         for one in &self.timers {
             totals.taken += one.timer.taken.tally();
             totals.ring_full += one.timer.ring_full.tally();
@@ -184,10 +193,36 @@ impl Session {
     pub(crate) fn losses(&self) -> Losses {
         let all = [
             (losses::RING_FULL, self.totals().ring_full),
-            (COLLECTION_FULL, self.overflow_before + self.collection.overflow),
+            (
+                COLLECTION_FULL,
+                self.overflow_before + self.collection.overflow,
+            ),
             (losses::UNACCOUNTED, self.unaccounted),
         ];
-        all.into_iter().filter(|(_, tally)| !tally.is_zero()).collect()
+        all.into_iter()
+            .filter(|(_, tally)| !tally.is_zero())
+            .collect()
+    }
+
+    /// As [`losses`](Self::losses), with those of a window that has only just begun.
+    #[cfg(feature = "http")]
+    pub(crate) fn losses_with_next(&self) -> Losses {
+        let mut losses = self.losses();
+        let next = self.window.as_ref().and_then(|window| window.next.as_ref());
+        if let Some(overflow) = next
+            .map(|next| next.overflow)
+            .filter(|tally| !tally.is_zero())
+        {
+            *losses.entry(COLLECTION_FULL).or_default() += overflow;
+        }
+        losses
+    }
+
+    /// What is collected and not handed on.
+    #[cfg(feature = "http")]
+    pub(crate) fn collected(&self) -> Tally {
+        let next = self.window.as_ref().and_then(|window| window.next.as_ref());
+        self.collection.tally() + next.map(Collection::tally).unwrap_or_default()
     }
 
     /// Cuts off what was collected so far, with the losses that no chunk has carried yet.
@@ -222,7 +257,9 @@ impl Session {
                 *told = told.saturating_sub(*tally);
             }
         }
-        self.overflow_before = self.overflow_before.saturating_sub(chunk.collection.overflow);
+        self.overflow_before = self
+            .overflow_before
+            .saturating_sub(chunk.collection.overflow);
         self.collection = chunk.collection;
         self.start = chunk.start;
     }

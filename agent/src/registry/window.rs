@@ -65,15 +65,24 @@ impl super::Session {
     /// Hands the present window to its sink: the whole of it where it is over, what there is
     /// where `cut_now` is set.
     pub(crate) fn seal_window(&mut self, cut_now: bool) {
-        let Some(window) = &mut self.window else { return };
+        let Some(window) = &mut self.window else {
+            return;
+        };
         let over = window.is_over(clock::monotonic_ns());
         if !over && !cut_now {
             return;
         }
         let now = Anchor::now();
         let from = window.from;
-        let until = if over { window.until } else { now.utc.max(from) };
-        let next = window.next.take().unwrap_or_else(|| self.collection.successor());
+        let until = if over {
+            window.until
+        } else {
+            now.utc.max(from)
+        };
+        let next = window
+            .next
+            .take()
+            .unwrap_or_else(|| self.collection.successor());
         window.advance(now);
         let sink = Arc::clone(&window.sink);
         let chunk = self.take_chunk_for(next, now);
@@ -83,9 +92,9 @@ impl super::Session {
     /// The collection that a sample of this time goes to.
     pub(super) fn collection_for(&mut self, time_ns: u64) -> &mut Collection {
         match &mut self.window {
-            Some(window) if window.is_past(time_ns) => {
-                window.next.get_or_insert_with(|| self.collection.successor())
-            }
+            Some(window) if window.is_past(time_ns) => window
+                .next
+                .get_or_insert_with(|| self.collection.successor()),
             _ => &mut self.collection,
         }
     }

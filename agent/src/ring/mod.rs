@@ -65,7 +65,12 @@ impl Ring {
         let tail = self.tail.load(Ordering::Acquire);
         let limit = tail.wrapping_add(self.mask).wrapping_add(1);
         // The first word will hold the record's length.
-        Reservation { ring: self, start: head, next: head.wrapping_add(1), limit }
+        Reservation {
+            ring: self,
+            start: head,
+            next: head.wrapping_add(1),
+            limit,
+        }
     }
 
     /// Moves the oldest record, without its length, into `record`; false where there is none.
@@ -87,7 +92,8 @@ impl Ring {
     }
 
     fn word(&self, position: u64) -> u64 {
-        self.slot(position).map_or(0, |word| word.load(Ordering::Relaxed))
+        self.slot(position)
+            .map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
     fn slot(&self, position: u64) -> Option<&AtomicU64> {
@@ -116,7 +122,9 @@ impl Reservation<'_> {
         {
             return Err(Full);
         }
-        let Some(slot) = self.ring.slot(self.next) else { return Err(Full) };
+        let Some(slot) = self.ring.slot(self.next) else {
+            return Err(Full);
+        };
         slot.store(word, Ordering::Relaxed);
         self.next = self.next.wrapping_add(1);
         Ok(())
@@ -143,7 +151,9 @@ impl Reservation<'_> {
             return Err(Full);
         }
         let len = self.next.wrapping_sub(self.start);
-        let Some(slot) = self.ring.slot(self.start) else { return Err(Full) };
+        let Some(slot) = self.ring.slot(self.start) else {
+            return Err(Full);
+        };
         slot.store(len, Ordering::Relaxed);
         self.ring.head.store(self.next, Ordering::Release);
         Ok(())

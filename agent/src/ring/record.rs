@@ -71,7 +71,9 @@ impl Header {
 /// Splits a record into its header and its addresses, leaf first; `None` where it is too short.
 pub(crate) fn parse(record: &[u64]) -> Option<(Header, &[u64])> {
     let (head, addresses) = record.split_at_checked(usize::try_from(HEADER_WORDS).ok()?)?;
-    let [first, time_ns, third] = *head else { return None };
+    let [first, time_ns, third] = *head else {
+        return None;
+    };
     let quality = match first & 0xff {
         0 => Quality::Complete,
         1 => Quality::Truncated,

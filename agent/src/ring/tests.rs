@@ -43,8 +43,13 @@ fn full_ring_refuses_a_record_and_keeps_the_old_ones() {
 #[test]
 fn header_survives_the_ring() {
     let ring = Ring::new(16);
-    let header =
-        Header { session: 7, time_ns: 99, events: 3, entry: 12, quality: Quality::Complete };
+    let header = Header {
+        session: 7,
+        time_ns: 99,
+        events: 3,
+        entry: 12,
+        quality: Quality::Complete,
+    };
     let mut record = ring.reserve();
     header.write(&mut record).unwrap();
     record.push(0xabc).unwrap();
@@ -52,7 +57,10 @@ fn header_survives_the_ring() {
     record.commit().unwrap();
     let mut out = Vec::new();
     assert!(ring.pop(&mut out));
-    let expected = Header { quality: Quality::Truncated, ..header };
+    let expected = Header {
+        quality: Quality::Truncated,
+        ..header
+    };
     assert_eq!(parse(&out), Some((expected, &[0xabc][..])));
     assert_eq!(parse(&out[..2]), None);
 }

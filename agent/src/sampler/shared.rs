@@ -9,7 +9,10 @@
 //! handler loads the new pointer, or the publisher sees `busy` and keeps the old tables for
 //! another round. A flag that is seen 0 also orders that handler's reads before the free
 //! (its last store is a Release, the look an Acquire).
-#![expect(unsafe_code, reason = "cells shared with a signal handler; argued in the module doc")]
+#![expect(
+    unsafe_code,
+    reason = "cells shared with a signal handler; argued in the module doc"
+)]
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicPtr, Ordering};

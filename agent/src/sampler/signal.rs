@@ -56,7 +56,9 @@ pub(super) fn chain(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     if PREVIOUS_TAKES_INFO.load(Ordering::SeqCst) {
         // SAFETY: sigaction(2) returned this address as a handler with SA_SIGINFO.
         let handler = unsafe {
-            std::mem::transmute::<usize, extern "C" fn(c_int, *mut siginfo_t, *mut c_void)>(previous)
+            std::mem::transmute::<usize, extern "C" fn(c_int, *mut siginfo_t, *mut c_void)>(
+                previous,
+            )
         };
         handler(signal, info, context);
     } else {

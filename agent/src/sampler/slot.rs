@@ -54,7 +54,10 @@ impl ThreadSlot {
     /// # Signal safety
     /// One atomic load.
     pub(crate) fn at(index: u32) -> Option<&'static Self> {
-        THREADS.get(usize::try_from(index).ok()?)?.get().map(AsRef::as_ref)
+        THREADS
+            .get(usize::try_from(index).ok()?)?
+            .get()
+            .map(AsRef::as_ref)
     }
 }
 
@@ -141,7 +144,10 @@ impl TimerSlot {
         self.taken.reset();
         self.ring_full.reset();
         self.thread.store(thread.index, Ordering::SeqCst);
-        self.depth_max.store(u32::try_from(depth_max).unwrap_or(u32::MAX), Ordering::SeqCst);
+        self.depth_max.store(
+            u32::try_from(depth_max).unwrap_or(u32::MAX),
+            Ordering::SeqCst,
+        );
     }
 
     /// Ends the slot's use: signals of the old generation are late from here on.
@@ -191,7 +197,13 @@ mod tests {
         assert_eq!(TimerSlot::of_value(value).unwrap().index(), 16_000);
         timer.retire();
         assert!(!timer.is_current(value));
-        assert!(TimerSlot::of_value(value & 0xffff_ffff).is_none(), "no magic");
-        assert!(TimerSlot::of_value(MAGIC << 48 | 0xffff_ffff).is_none(), "no such slot");
+        assert!(
+            TimerSlot::of_value(value & 0xffff_ffff).is_none(),
+            "no magic"
+        );
+        assert!(
+            TimerSlot::of_value(MAGIC << 48 | 0xffff_ffff).is_none(),
+            "no such slot"
+        );
     }
 }

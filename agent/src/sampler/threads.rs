@@ -9,7 +9,9 @@ use crate::sys;
 
 /// The ids of all threads; empty where `/proc` cannot be read.
 pub(crate) fn list() -> Vec<i32> {
-    let Ok(entries) = fs::read_dir("/proc/self/task") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc/self/task") else {
+        return Vec::new();
+    };
     let name_of = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
     entries.filter_map(|entry| name_of(entry.ok()?)).collect()
 }
@@ -17,7 +19,9 @@ pub(crate) fn list() -> Vec<i32> {
 /// A thread's name; its id in brackets where it cannot be read.
 pub(crate) fn name(tid: i32) -> String {
     match fs::read(format!("/proc/self/task/{tid}/comm")) {
-        Ok(name) => String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned(),
+        Ok(name) => String::from_utf8_lossy(&name)
+            .trim_end_matches('\n')
+            .to_owned(),
         Err(_) => format!("[{tid}]"),
     }
 }
@@ -33,14 +37,18 @@ impl OwnThread {
     pub(crate) fn enter() -> Self {
         sys::block_signal(SIGNAL);
         let tid = sys::tid();
-        OWN.lock().unwrap_or_else(PoisonError::into_inner).insert(tid);
+        OWN.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(tid);
         Self(tid)
     }
 }
 
 impl Drop for OwnThread {
     fn drop(&mut self) {
-        OWN.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+        OWN.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.0);
     }
 }
 

@@ -55,7 +55,8 @@ impl Symbolizer {
             .files
             .entry(Arc::clone(module))
             .or_insert_with(|| object_file::ObjectFile::open(module));
-        file.as_ref().map_or_else(|| Arc::from([]), |file| file.functions_at(address))
+        file.as_ref()
+            .map_or_else(|| Arc::from([]), |file| file.functions_at(address))
     }
 
     #[cfg(not(feature = "symbolize"))]

@@ -17,7 +17,9 @@ pub(super) struct ObjectFile {
 
 impl std::fmt::Debug for ObjectFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ObjectFile").field("symbols", &self.symbols.len()).finish_non_exhaustive()
+        f.debug_struct("ObjectFile")
+            .field("symbols", &self.symbols.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -57,7 +59,11 @@ impl ObjectFile {
             Some(_) => {}
             None => {
                 let name = symbol;
-                functions.extend(name.map(|name| Function { name, file: None, line: 0 }));
+                functions.extend(name.map(|name| Function {
+                    name,
+                    file: None,
+                    line: 0,
+                }));
             }
         }
         functions.into()
@@ -70,12 +76,17 @@ impl ObjectFile {
             return functions;
         };
         while let Ok(Some(frame)) = frames.next() {
-            let name = frame.function.as_ref().and_then(|name| name.raw_name().ok());
+            let name = frame
+                .function
+                .as_ref()
+                .and_then(|name| name.raw_name().ok());
             let name = name.map(|name| readable(&name)).unwrap_or_default();
             let location = frame.location.as_ref();
             functions.push(Function {
                 name,
-                file: location.and_then(|location| location.file).map(str::to_owned),
+                file: location
+                    .and_then(|location| location.file)
+                    .map(str::to_owned),
                 line: location.and_then(|location| location.line).unwrap_or(0),
             });
         }
@@ -90,7 +101,9 @@ impl ObjectFile {
     }
 
     fn symbol_at(&self, address: u64) -> Option<String> {
-        let after = self.symbols.partition_point(|symbol| symbol.address <= address);
+        let after = self
+            .symbols
+            .partition_point(|symbol| symbol.address <= address);
         let symbol = self.symbols.get(after.checked_sub(1)?)?;
         // A stripped neighbour must not lend its name: where a size is stated it counts.
         let inside = symbol.size == 0 || address - symbol.address < symbol.size;
@@ -102,10 +115,14 @@ fn symbols_of<'data>(file: &object::File<'data, impl object::ReadRef<'data>>) ->
     let mut symbols: Vec<Symbol> = file
         .symbols()
         .chain(file.dynamic_symbols())
-        .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition())
+        .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.address() != 0)
         .filter_map(|symbol| {
             let name = symbol.name().ok().filter(|name| !name.is_empty())?;
-            Some(Symbol { address: symbol.address(), size: symbol.size(), name: name.into() })
+            Some(Symbol {
+                address: symbol.address(),
+                size: symbol.size(),
+                name: name.into(),
+            })
         })
         .collect();
     // Of several names for one address the first in this order wins, the same on every run.

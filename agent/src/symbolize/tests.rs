@@ -22,10 +22,23 @@ fn own_function_has_its_name_file_and_line() {
     let mut symbolizer = Symbolizer::default();
     let functions = symbolizer.resolve(&module, address - module.base);
     let code = functions.last().unwrap();
-    assert_eq!(code.name, "flashlamp::symbolize::tests::a_function_with_a_name");
-    assert!(code.file.as_deref().unwrap().ends_with("symbolize/tests.rs"), "{code:?}");
+    assert_eq!(
+        code.name,
+        "flashlamp::symbolize::tests::a_function_with_a_name"
+    );
+    assert!(
+        code.file
+            .as_deref()
+            .unwrap()
+            .ends_with("symbolize/tests.rs"),
+        "{code:?}"
+    );
     assert!(code.line > 0);
-    assert_eq!(symbolizer.resolve(&module, address - module.base), functions, "from the cache");
+    assert_eq!(
+        symbolizer.resolve(&module, address - module.base),
+        functions,
+        "from the cache"
+    );
 }
 
 #[test]

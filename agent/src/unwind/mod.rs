@@ -35,7 +35,10 @@ pub(crate) struct ThreadState {
 impl ThreadState {
     /// Allocates the caches (about 40 KiB).
     pub(crate) fn new() -> Self {
-        Self { cache: framehop::CacheNative::new_in(), window: StackWindow::new() }
+        Self {
+            cache: framehop::CacheNative::new_in(),
+            window: StackWindow::new(),
+        }
     }
 }
 
@@ -56,7 +59,9 @@ pub(crate) fn walk(
     window.begin(pid);
     let mut read = |address| window.read(address);
     let (address, unwind_registers) = registers.into_framehop();
-    let mut frames = tables.unwinder().iter_frames(address, unwind_registers, cache, &mut read);
+    let mut frames = tables
+        .unwinder()
+        .iter_frames(address, unwind_registers, cache, &mut read);
     loop {
         match frames.next() {
             Ok(Some(frame)) => {

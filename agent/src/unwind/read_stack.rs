@@ -18,7 +18,13 @@ pub(super) struct StackWindow {
 impl StackWindow {
     /// Allocates the window.
     pub(super) fn new() -> Self {
-        Self { pid: 0, start: 0, len_words: 0, reads: 0, words: Box::new([0; STACK_WINDOW_WORDS]) }
+        Self {
+            pid: 0,
+            start: 0,
+            len_words: 0,
+            reads: 0,
+            words: Box::new([0; STACK_WINDOW_WORDS]),
+        }
     }
 
     /// Forgets the last sample: the stack has changed since.

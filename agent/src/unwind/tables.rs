@@ -35,7 +35,10 @@ pub(crate) struct Tables {
 impl Tables {
     /// No objects: every frame is walked by frame pointers.
     pub(crate) fn empty() -> Self {
-        Self { unwinder: Unwinder::new(), loaded: BTreeMap::new() }
+        Self {
+            unwinder: Unwinder::new(),
+            loaded: BTreeMap::new(),
+        }
     }
 
     pub(super) fn unwinder(&self) -> &Unwinder {
@@ -49,8 +52,12 @@ impl Tables {
 
     /// Removes the objects that are not among `live` (starts).
     pub(crate) fn retain(&mut self, live: &[u64]) {
-        let gone: Vec<u64> =
-            self.loaded.keys().copied().filter(|start| !live.contains(start)).collect();
+        let gone: Vec<u64> = self
+            .loaded
+            .keys()
+            .copied()
+            .filter(|start| !live.contains(start))
+            .collect();
         for start in gone {
             self.remove(start);
         }
@@ -72,7 +79,12 @@ impl Tables {
             sections.eh_frame_hdr_svma = Some(address..address.saturating_add(bytes.len() as u64));
             sections.eh_frame_hdr = Some(bytes);
         }
-        self.unwinder.add_module(Module::new(object.name, object.range, object.base, sections));
+        self.unwinder.add_module(Module::new(
+            object.name,
+            object.range,
+            object.base,
+            sections,
+        ));
     }
 
     fn remove(&mut self, start: u64) {

@@ -11,7 +11,11 @@ fn stack_of(returns: &[u64]) -> (Vec<u64>, u64) {
     for (index, address) in returns.iter().enumerate() {
         let slot = index * 4;
         let last = index + 1 == returns.len();
-        words[slot] = if last { 0 } else { start + (slot as u64 + 4) * 8 };
+        words[slot] = if last {
+            0
+        } else {
+            start + (slot as u64 + 4) * 8
+        };
         words[slot + 1] = *address;
     }
     (words, start)
@@ -20,36 +24,64 @@ fn stack_of(returns: &[u64]) -> (Vec<u64>, u64) {
 fn walk_all(registers: Registers, depth_max: usize) -> (Vec<u64>, Quality) {
     let mut state = ThreadState::new();
     let mut frames = Vec::new();
-    let quality = walk(&Tables::empty(), &mut state, sys::pid(), registers, |address| {
-        if frames.len() == depth_max {
-            return false;
-        }
-        frames.push(address);
-        true
-    });
+    let quality = walk(
+        &Tables::empty(),
+        &mut state,
+        sys::pid(),
+        registers,
+        |address| {
+            if frames.len() == depth_max {
+                return false;
+            }
+            frames.push(address);
+            true
+        },
+    );
     (frames, quality)
 }
 
 #[test]
 fn code_without_tables_is_walked_by_frame_pointers() {
     let (words, start) = stack_of(&[0x10, 0x20, 0x30]);
-    let registers = Registers { instruction: 0x5, stack: start - 8, frame: start };
-    assert_eq!(walk_all(registers, 100), (vec![0x5, 0x10, 0x20, 0x30], Quality::Complete));
+    let registers = Registers {
+        instruction: 0x5,
+        stack: start - 8,
+        frame: start,
+    };
+    assert_eq!(
+        walk_all(registers, 100),
+        (vec![0x5, 0x10, 0x20, 0x30], Quality::Complete)
+    );
     drop(words);
 }
 
 #[test]
 fn depth_cuts_the_callers_and_keeps_the_leaf() {
     let (words, start) = stack_of(&[0x10, 0x20, 0x30]);
-    let registers = Registers { instruction: 0x5, stack: start - 8, frame: start };
-    assert_eq!(walk_all(registers, 2), (vec![0x5, 0x10], Quality::Truncated));
+    let registers = Registers {
+        instruction: 0x5,
+        stack: start - 8,
+        frame: start,
+    };
+    assert_eq!(
+        walk_all(registers, 2),
+        (vec![0x5, 0x10], Quality::Truncated)
+    );
     drop(words);
 }
 
 #[test]
 fn wild_frame_pointer_ends_the_walk_and_keeps_the_leaf() {
     for frame in [1, 0x1000, u64::MAX, u64::MAX - 15, 0xffff_8000_0000_0000] {
-        let registers = Registers { instruction: 0x5, stack: 0, frame };
-        assert_eq!(walk_all(registers, 100), (vec![0x5], Quality::Broken), "{frame:#x}");
+        let registers = Registers {
+            instruction: 0x5,
+            stack: 0,
+            frame,
+        };
+        assert_eq!(
+            walk_all(registers, 100),
+            (vec![0x5], Quality::Broken),
+            "{frame:#x}"
+        );
     }
 }

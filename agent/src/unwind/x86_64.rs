@@ -15,7 +15,10 @@ pub(crate) struct Registers {
 
 impl Registers {
     pub(super) fn into_framehop(self) -> (u64, UnwindRegsNative) {
-        (self.instruction, UnwindRegsNative::new(self.instruction, self.stack, self.frame))
+        (
+            self.instruction,
+            UnwindRegsNative::new(self.instruction, self.stack, self.frame),
+        )
     }
 }
 
@@ -26,7 +29,11 @@ impl Registers {
 pub(crate) fn of_context(context: &libc::ucontext_t) -> Registers {
     let register = |index: libc::c_int| {
         let index = usize::try_from(index).unwrap_or(0);
-        context.uc_mcontext.gregs.get(index).map_or(0, |value| value.cast_unsigned())
+        context
+            .uc_mcontext
+            .gregs
+            .get(index)
+            .map_or(0, |value| value.cast_unsigned())
     };
     Registers {
         instruction: register(libc::REG_RIP),

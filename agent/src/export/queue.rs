@@ -1,0 +1,339 @@
+//! What waits for the collector, and the books of what became of it.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use flashlamp_profile::{Tally, Timestamp, losses};
+
+use crate::clock;
+use crate::collection::{Chunk, Losses};
+use crate::limits;
+use crate::registry::WindowSink;
+use crate::sys;
+
+/// What a piece is.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// A continuous window.
+    Window { from: Timestamp, until: Timestamp },
+    /// One request.
+    #[cfg_attr(
+        not(feature = "tower"),
+        expect(dead_code, reason = "made by the request layer")
+    )]
+    Request {
+        id: String,
+        entry: String,
+        name: String,
+    },
+}
+
+/// A piece that is to be sent.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) kind: Kind,
+    pub(crate) chunk: Chunk,
+    /// Its number, for the idempotency key.
+    pub(crate) sequence: u64,
+    /// Losses of earlier pieces that this window carries.
+    pub(crate) carried: Losses,
+    stored: Tally,
+    ready_ns: u64,
+}
+
+/// What became of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The collector has it.
+    Stored,
+    /// The collector does not want it.
+    Refused,
+    /// The time was up.
+    Unreachable,
+    /// The agent itself failed on it.
+    Fault,
+}
+
+/// The books of the export, in samples and event counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    /// Taken for requests that have ended.
+    pub(crate) requests_taken: Tally,
+    /// Lost by sessions that have ended (in handlers and collections).
+    pub(crate) ended_lost: Losses,
+    /// Taken by a continuous session that has ended.
+    pub(crate) ended_taken: Tally,
+    /// Acknowledged by the collector.
+    pub(crate) stored: Tally,
+    /// Lost in the queue or at the collector.
+    pub(crate) lost: Losses,
+    /// Waiting or being sent.
+    pub(crate) waiting: Tally,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: VecDeque<Item>,
+    samples: usize,
+    sending: bool,
+    ledger: Ledger,
+    carried: Losses,
+    sequence: u64,
+    windows: u64,
+    /// Send now: no spreading, no waiting after failures.
+    urgent: bool,
+    /// No more pieces; give up at this time (monotonic).
+    closed_at_ns: Option<u64>,
+    /// The time is up: results no longer count.
+    abandoned: bool,
+}
+
+/// The queue; see the module.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    window_ns: u64,
+}
+
+impl Queue {
+    pub(crate) fn new(window: Duration) -> Self {
+        let window_ns = clock::nanos(window);
+        Self {
+            state: Mutex::new(State::default()),
+            changed: Condvar::new(),
+            window_ns,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a piece; the oldest make room and are counted.
+    pub(crate) fn push(&self, kind: Kind, chunk: Chunk, delay: Duration) {
+        let mut state = self.lock();
+        let stored = chunk.stored();
+        state.sequence += 1;
+        let item = Item {
+            kind,
+            sequence: state.sequence,
+            carried: Losses::new(),
+            stored,
+            ready_ns: clock::monotonic_ns().saturating_add(clock::nanos(delay)),
+            chunk,
+        };
+        state.ledger.waiting += stored;
+        state.samples = state
+            .samples
+            .saturating_add(item.chunk.collection.samples.len());
+        if state.abandoned {
+            state.samples = 0;
+            state.lose(item, losses::COLLECTOR_UNREACHABLE);
+            return;
+        }
+        state.items.push_back(item);
+        while state.items.len() > limits::QUEUE_ITEMS_MAX
+            || (state.samples > limits::QUEUE_SAMPLES_MAX && state.items.len() > 1)
+        {
+            if let Some(oldest) = state.pop() {
+                state.lose(oldest, losses::QUEUE_FULL);
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// The next piece, when it is due; `None` when the queue is closed and empty.
+    pub(super) fn next(&self) -> Option<Item> {
+        let mut state = self.lock();
+        loop {
+            if state.abandoned {
+                return None;
+            }
+            let hurry = state.urgent || state.closed_at_ns.is_some();
+            let wait = match state.items.front() {
+                None if state.closed_at_ns.is_some() => return None,
+                None => Duration::MAX,
+                Some(_) if hurry => Duration::ZERO,
+                Some(item) => {
+                    Duration::from_nanos(item.ready_ns.saturating_sub(clock::monotonic_ns()))
+                }
+            };
+            if wait.is_zero() {
+                let mut item = state.pop()?;
+                if matches!(item.kind, Kind::Window { .. }) {
+                    item.carried = std::mem::take(&mut state.carried);
+                    // A quiet window has nothing to tell.
+                    if item.chunk.collection.samples.is_empty()
+                        && item.chunk.losses.is_empty()
+                        && item.carried.is_empty()
+                    {
+                        self.changed.notify_all();
+                        continue;
+                    }
+                }
+                state.sending = true;
+                return Some(item);
+            }
+            let wait = wait.min(Duration::from_secs(3600));
+            let waited = self.changed.wait_timeout(state, wait);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Enters what became of a piece into the books.
+    pub(super) fn settle(&self, item: &Item, verdict: Verdict) {
+        let mut state = self.lock();
+        if !state.abandoned {
+            state.sending = false;
+            match verdict {
+                Verdict::Stored => {
+                    state.ledger.stored += item.stored;
+                    state.ledger.waiting = state.ledger.waiting.saturating_sub(item.stored);
+                }
+                Verdict::Refused => state.lose_ref(item, losses::COLLECTOR_REFUSED),
+                Verdict::Unreachable => state.lose_ref(item, losses::COLLECTOR_UNREACHABLE),
+                Verdict::Fault => state.lose_ref(item, losses::UNACCOUNTED),
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// How long the present piece may still take; `None` when it is to be given up.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        let state = self.lock();
+        if state.abandoned {
+            return None;
+        }
+        let Some(end) = state.closed_at_ns else {
+            return Some(limits::HTTP_TIMEOUT);
+        };
+        let left = end
+            .checked_sub(clock::monotonic_ns())
+            .filter(|left| *left > 0)?;
+        Some(Duration::from_nanos(left).min(limits::HTTP_TIMEOUT))
+    }
+
+    /// Waits before the next attempt; shorter when somebody waits for the queue to empty.
+    pub(super) fn pause(&self, wait: Duration) {
+        let end = clock::monotonic_ns().saturating_add(clock::nanos(wait));
+        let mut state = self.lock();
+        loop {
+            let hurry = state.urgent || state.closed_at_ns.is_some();
+            let now = clock::monotonic_ns();
+            let left = Duration::from_nanos(end.saturating_sub(now));
+            if left.is_zero() || state.abandoned {
+                return;
+            }
+            if hurry {
+                // Never faster than the first backoff, whoever is in a hurry.
+                let short = left.min(limits::BACKOFF_MIN);
+                drop(
+                    self.changed
+                        .wait_timeout_while(state, short, |state| !state.abandoned),
+                );
+                return;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Sends without delay until the queue is empty or the time is up; tells whether it is
+    /// empty.
+    pub(crate) fn flush(&self, timeout: Duration) -> bool {
+        let mut state = self.lock();
+        state.urgent = true;
+        self.changed.notify_all();
+        let busy = |state: &mut State| state.sending || !state.items.is_empty();
+        let waited = self.changed.wait_timeout_while(state, timeout, busy);
+        let (mut state, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.urgent = false;
+        !result.timed_out()
+    }
+
+    /// As [`flush`](Self::flush), then ends the export: what is left is counted as lost.
+    pub(crate) fn close(&self, timeout: Duration) {
+        let mut state = self.lock();
+        let end = clock::monotonic_ns().saturating_add(clock::nanos(timeout));
+        state.closed_at_ns = Some(end);
+        self.changed.notify_all();
+        let busy = |state: &mut State| state.sending || !state.items.is_empty();
+        let waited = self.changed.wait_timeout_while(state, timeout, busy);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.abandoned = true;
+        while let Some(item) = state.pop() {
+            state.lose(item, losses::COLLECTOR_UNREACHABLE);
+        }
+        // Whatever is still being sent: its result will not be waited for.
+        let rest = std::mem::take(&mut state.ledger.waiting);
+        if !rest.is_zero() {
+            *state
+                .ledger
+                .lost
+                .entry(losses::COLLECTOR_UNREACHABLE)
+                .or_default() += rest;
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Changes the books.
+    pub(crate) fn enter(&self, change: impl FnOnce(&mut Ledger)) {
+        change(&mut self.lock().ledger);
+    }
+
+    /// The books as they stand.
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.lock().ledger.clone()
+    }
+}
+
+impl State {
+    fn pop(&mut self) -> Option<Item> {
+        let item = self.items.pop_front()?;
+        self.samples = self
+            .samples
+            .saturating_sub(item.chunk.collection.samples.len());
+        Some(item)
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the piece is gone")]
+    fn lose(&mut self, item: Item, reason: &'static str) {
+        self.lose_ref(&item, reason);
+    }
+
+    /// Counts a piece as lost, and lets the next window carry that and what it carried itself.
+    fn lose_ref(&mut self, item: &Item, reason: &'static str) {
+        self.ledger.waiting = self.ledger.waiting.saturating_sub(item.stored);
+        if !item.stored.is_zero() {
+            *self.ledger.lost.entry(reason).or_default() += item.stored;
+            *self.carried.entry(reason).or_default() += item.stored;
+        }
+        for losses in [&item.carried, &item.chunk.losses] {
+            for (reason, tally) in losses {
+                *self.carried.entry(reason).or_default() += *tally;
+            }
+        }
+    }
+}
+
+impl WindowSink for Queue {
+    fn take(&self, chunk: Chunk, from: Timestamp, until: Timestamp) {
+        let mut state = self.lock();
+        state.windows += 1;
+        // Spread over the next window, so that a fleet does not arrive in one second; the
+        // first goes soon, so that somebody who just started sees something.
+        let spread = if state.windows == 1 {
+            self.window_ns.min(1_000_000_000)
+        } else {
+            self.window_ns
+        };
+        drop(state);
+        let delay = Duration::from_nanos(sys::random_u64() % spread.max(1));
+        self.push(Kind::Window { from, until }, chunk, delay);
+    }
+}

@@ -1,0 +1,109 @@
+//! A request that is over: from its scope to the export.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use flashlamp_profile::{Tally, labels, losses};
+
+use crate::agent::Shared;
+use crate::clock::Anchor;
+use crate::export::Kind;
+use crate::process::Process;
+use crate::registry::Registry;
+
+/// A finished request whose last samples may still be in rings.
+#[derive(Debug)]
+pub(crate) struct EndedRequest {
+    pub(super) shared: Arc<Shared>,
+    pub(super) session: u32,
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) entry: u32,
+    pub(super) start: Anchor,
+    pub(super) end_ns: u64,
+    /// Beginning and length of the times without a thread.
+    pub(super) gaps: Vec<(u64, u64)>,
+    /// Counted by handlers, poll by poll.
+    pub(super) taken: Tally,
+    pub(super) ring_full: Tally,
+}
+
+impl Process {
+    /// Leaves a finished request to the drain. Takes only a lock of its own.
+    pub(super) fn end_request(&self, request: EndedRequest) {
+        self.ended_requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(request);
+        self.wake.notify_all();
+    }
+
+    /// Requests that ended; take them before the rings are drained, finish them after.
+    pub(crate) fn take_ended_requests(&self) -> Vec<EndedRequest> {
+        std::mem::take(
+            &mut self
+                .ended_requests
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+}
+
+impl EndedRequest {
+    /// Closes the request's books and queues its profile. The rings have been drained.
+    pub(crate) fn finish(self, registry: &mut Registry) {
+        let Some(mut session) = registry.sessions.remove(&self.session) else {
+            return;
+        };
+        let drained = session.totals().drained;
+        let unaccounted = self
+            .taken
+            .saturating_sub(self.ring_full)
+            .saturating_sub(drained);
+        let gap_count = Tally {
+            samples: self.gaps.len() as u64,
+            events: 0,
+        };
+        let mut chunk = session.take_chunk();
+        for (start_ns, len_ns) in self.gaps {
+            chunk.collection.add_gap(start_ns, len_ns, self.entry);
+        }
+        for (reason, tally) in [
+            (losses::RING_FULL, self.ring_full),
+            (losses::UNACCOUNTED, unaccounted),
+        ] {
+            if !tally.is_zero() {
+                *chunk.losses.entry(reason).or_default() += tally;
+            }
+        }
+        chunk.start = self.start;
+        chunk.duration_ns = self.end_ns.saturating_sub(self.start.monotonic_ns);
+        let taken = self.taken + gap_count;
+        self.shared.queue.enter(|ledger| {
+            ledger.requests_taken += taken;
+            for (reason, tally) in &chunk.losses {
+                *ledger.ended_lost.entry(reason).or_default() += *tally;
+            }
+        });
+        let names = self
+            .shared
+            .process
+            .entries
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let entry = names
+            .name(self.entry)
+            .unwrap_or(labels::NO_ENTRY)
+            .to_owned();
+        drop(names);
+        let kind = Kind::Request {
+            id: self.id,
+            entry,
+            name: self.name,
+        };
+        self.shared
+            .queue
+            .push(kind, chunk, std::time::Duration::ZERO);
+        self.shared.profiled_requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,87 @@
+//! What a thread keeps for the requests that it polls: its slot, and its wall timer.
+
+use std::cell::RefCell;
+use std::io;
+
+use crate::limits;
+use crate::process::Process;
+use crate::sampler::slot::{ThreadSlot, TimerSlot};
+use crate::sys::{self, KernelTimer};
+
+/// A thread's wall timer, disarmed between polls.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WallTimer {
+    pub(super) timer: &'static TimerSlot,
+    pub(super) kernel: KernelTimer,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Local {
+    process: &'static Process,
+    /// `None` where there are more threads than slots.
+    slot: Option<&'static ThreadSlot>,
+    wall: Option<WallTimer>,
+}
+
+thread_local! {
+    static LOCAL: RefCell<Option<Local>> = const { RefCell::new(None) };
+}
+
+impl Local {
+    /// The calling thread's slot. Takes the registry's lock on a thread's first call only.
+    pub(super) fn slot(process: &'static Process) -> Option<&'static ThreadSlot> {
+        Self::with(process, |local| local.slot)?
+    }
+
+    /// The calling thread's wall timer, created the first time.
+    ///
+    /// # Errors
+    /// That of timer_create(2), or a full table.
+    pub(super) fn wall_timer(process: &'static Process) -> io::Result<WallTimer> {
+        let made = Self::with(process, |local| {
+            if let Some(wall) = local.wall {
+                return Ok(wall);
+            }
+            let mut registry = process.lock();
+            let (_, timer, kernel) =
+                registry.create_request_timer(sys::tid(), limits::DEPTH_DEFAULT)?;
+            let wall = WallTimer { timer, kernel };
+            local.wall = Some(wall);
+            Ok(wall)
+        });
+        made.unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::Unsupported)))
+    }
+
+    /// `None` while the thread is ending, or in a signal handler of the host that polls.
+    fn with<R>(process: &'static Process, work: impl FnOnce(&mut Self) -> R) -> Option<R> {
+        let run = |local: &RefCell<Option<Self>>| {
+            let mut local = local.try_borrow_mut().ok()?;
+            let known = local
+                .as_ref()
+                .is_some_and(|local| std::ptr::eq(local.process, process));
+            if !known {
+                let slot = process.lock().thread_slot(sys::tid());
+                // Of the parent before a fork, if there is one: its timer is not ours.
+                std::mem::forget(local.replace(Self {
+                    process,
+                    slot,
+                    wall: None,
+                }));
+            }
+            local.as_mut().map(work)
+        };
+        LOCAL.try_with(run).ok().flatten()
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        if let Some(wall) = self.wall.take()
+            && self.process.is_current()
+        {
+            wall.kernel.delete();
+            self.process.lock().release_timer(wall.timer);
+        }
+    }
+}

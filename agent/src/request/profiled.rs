@@ -1,0 +1,200 @@
+//! The profile of one request while it runs.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use flashlamp_profile::Tally;
+
+use super::ended::EndedRequest;
+use super::local::{Local, WallTimer};
+use super::toggle::Toggle;
+use crate::Clock;
+use crate::agent::Shared;
+use crate::clock::{self, Anchor};
+use crate::drain::start_session;
+use crate::export::random_hex;
+use crate::limits;
+use crate::process::Process;
+use crate::registry::{Plan, SessionThreads};
+
+/// Why a toggled request is not profiled, as the response's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Unsigned,
+    TooMany,
+    Stopped,
+    NoTimer,
+    Nested,
+}
+
+impl Refusal {
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Unsigned => "refused; unsigned toggles are not allowed by this service",
+            Self::TooMany => "refused; too many requests are being profiled",
+            Self::Stopped => "refused; the agent is stopped",
+            Self::NoTimer => "refused; no timer can be created",
+            Self::Nested => "refused; an outer layer profiles this request",
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct ProfiledRequest {
+    process: &'static Process,
+    session: u32,
+    pub(super) id: String,
+    name: String,
+    entry: u32,
+    period: Duration,
+    /// What is left to the next sample.
+    phase: Duration,
+    start: Anchor,
+    /// When the last poll ended.
+    left_ns: u64,
+    /// Beginning and length of the times without a thread.
+    gaps: Vec<(u64, u64)>,
+    taken: Tally,
+    ring_full: Tally,
+}
+
+impl ProfiledRequest {
+    /// Begins to profile a request.
+    pub(super) fn begin(
+        shared: &Arc<Shared>,
+        toggle: &Toggle,
+        entry: u32,
+        name: String,
+    ) -> Result<Box<Self>, Refusal> {
+        if !shared.unsigned_toggles {
+            return Err(Refusal::Unsigned);
+        }
+        if !shared.is_running() {
+            return Err(Refusal::Stopped);
+        }
+        let process = shared.process;
+        let wall = Local::wall_timer(process).map_err(|_| Refusal::NoTimer)?;
+        if wall.timer.session.load(Ordering::Relaxed) != 0 {
+            return Err(Refusal::Nested);
+        }
+        let limit = shared.profiled_requests_max;
+        let admit = |count: usize| (count < limit).then_some(count + 1);
+        let admitted =
+            shared
+                .profiled_requests
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, admit);
+        admitted.map_err(|_| Refusal::TooMany)?;
+        let plan = Plan {
+            clock: Clock::Wall,
+            period_ns: clock::nanos(toggle.period),
+            depth_max: limits::DEPTH_DEFAULT,
+            threads: SessionThreads::None,
+            samples_max: limits::REQUEST_SAMPLES_MAX,
+            flush_at: None,
+            window: None,
+        };
+        let Ok(session) = start_session(process, plan) else {
+            shared.profiled_requests.fetch_sub(1, Ordering::AcqRel);
+            return Err(Refusal::NoTimer);
+        };
+        let phase = process.lock().first_delay(clock::nanos(toggle.period));
+        let start = Anchor::now();
+        Ok(Box::new(Self {
+            process,
+            session,
+            id: random_hex(),
+            name: toggle.name.clone().unwrap_or(name),
+            entry,
+            period: toggle.period,
+            phase,
+            start,
+            left_ns: start.monotonic_ns,
+            gaps: Vec::new(),
+            taken: Tally::default(),
+            ring_full: Tally::default(),
+        }))
+    }
+
+    /// A poll begins: the time since the last one was spent by no thread; the timer goes on
+    /// with what was left of the period.
+    pub(super) fn enter(&mut self) -> ArmedPoll<'_> {
+        let now = clock::monotonic_ns();
+        self.add_gap(now);
+        let wall = Local::wall_timer(self.process).ok();
+        // A profiled request inside another one's poll: the thread's timer is taken.
+        let wall = wall.filter(|wall| wall.timer.session.load(Ordering::Relaxed) == 0);
+        let before = wall.map(|wall| {
+            let before = (wall.timer.taken.tally(), wall.timer.ring_full.tally());
+            wall.timer.session.store(self.session, Ordering::SeqCst);
+            // Cannot fail on a timer that exists; if it does there are no samples.
+            drop(wall.kernel.set(self.phase, self.period));
+            before
+        });
+        ArmedPoll {
+            armed: wall.zip(before),
+            request: self,
+        }
+    }
+
+    fn add_gap(&mut self, now_ns: u64) {
+        let gap = now_ns.saturating_sub(self.left_ns);
+        if gap == 0 {
+            return;
+        }
+        if self.gaps.len() < limits::REQUEST_GAPS_MAX {
+            self.gaps.push((self.left_ns, gap));
+        } else if let Some((_, last)) = self.gaps.last_mut() {
+            *last = last.saturating_add(gap);
+        }
+    }
+
+    /// The request is over; the drain collects the last of its samples and sends the profile.
+    pub(super) fn end(mut self: Box<Self>, shared: &Arc<Shared>) {
+        let end_ns = clock::monotonic_ns();
+        self.add_gap(end_ns);
+        if !self.process.is_current() {
+            return;
+        }
+        self.process.end_request(EndedRequest {
+            shared: Arc::clone(shared),
+            session: self.session,
+            id: self.id,
+            name: self.name,
+            entry: self.entry,
+            start: self.start,
+            end_ns,
+            gaps: self.gaps,
+            taken: self.taken,
+            ring_full: self.ring_full,
+        });
+    }
+}
+
+/// A poll with the timer armed; disarms it when dropped, also by a panic.
+#[derive(Debug)]
+pub(super) struct ArmedPoll<'r> {
+    armed: Option<(WallTimer, (Tally, Tally))>,
+    request: &'r mut ProfiledRequest,
+}
+
+impl Drop for ArmedPoll<'_> {
+    fn drop(&mut self) {
+        if let Some((wall, (taken, ring_full))) = self.armed {
+            // On this thread the handler cannot run while we do, so after the timer is disarmed
+            // and the session is cleared the counters are final.
+            if let Ok(left) = wall.kernel.set(Duration::ZERO, Duration::ZERO) {
+                self.request.phase = if left.is_zero() {
+                    self.request.period
+                } else {
+                    left
+                };
+            }
+            wall.timer.session.store(0, Ordering::SeqCst);
+            self.request.taken += wall.timer.taken.tally().saturating_sub(taken);
+            self.request.ring_full += wall.timer.ring_full.tally().saturating_sub(ring_full);
+        }
+        self.request.left_ns = clock::monotonic_ns();
+    }
+}
