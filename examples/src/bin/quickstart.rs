@@ -11,10 +11,10 @@ use flashlamp::{Clock, Profiler};
 #[derive(Debug, Parser)]
 struct Args {
     /// The number up to which primes are counted; more takes longer.
-    #[arg(long, default_value_t = 3_000_000)]
+    #[arg(long, default_value_t = 40_000_000)]
     limit: u32,
-    /// Where the speedscope file goes (a `.folded` file goes beside it).
-    #[arg(long, default_value = "quickstart.speedscope.json")]
+    /// How the two files that it writes begin.
+    #[arg(long, value_name = "PATH", default_value = "quickstart")]
     out: PathBuf,
 }
 
@@ -29,11 +29,10 @@ fn main() -> anyhow::Result<()> {
     let sieved = primes_by_sieve(args.limit);
 
     let log = profiler.stop();
-    let folded_out = args.out.with_extension("folded");
-    std::fs::write(&folded_out, log.folded())
-        .with_context(|| format!("writing {}", folded_out.display()))?;
-    std::fs::write(&args.out, log.speedscope("quickstart"))
-        .with_context(|| format!("writing {}", args.out.display()))?;
+    let folded = args.out.with_added_extension("folded");
+    let speedscope = args.out.with_added_extension("speedscope.json");
+    std::fs::write(&folded, log.folded()).context("writing the folded text")?;
+    std::fs::write(&speedscope, log.speedscope("quickstart")).context("writing for speedscope")?;
 
     anstream::println!("{primes} primes by division, {sieved} by the sieve");
     anstream::println!(
@@ -43,8 +42,8 @@ fn main() -> anyhow::Result<()> {
         log.period().as_nanos(),
         log.losses()
     );
-    anstream::println!("folded text: {}", folded_out.display());
-    anstream::println!("for https://www.speedscope.app: {}", args.out.display());
+    anstream::println!("folded text: {}", folded.display());
+    anstream::println!("for https://www.speedscope.app: {}", speedscope.display());
     Ok(())
 }
 

@@ -11,8 +11,8 @@ use flashlamp::{Clock, Profiler, Threads};
 #[derive(Debug, Parser)]
 struct Args {
     /// How much the first thread does; the second does twice as much, and so on.
-    #[arg(long, default_value_t = 40)]
-    rounds: u32,
+    #[arg(long, default_value_t = 1000)]
+    rounds: u64,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -46,9 +46,9 @@ fn main() -> anyhow::Result<()> {
 
 /// Work that cannot be skipped: each step needs the one before.
 #[inline(never)]
-fn hash_chain(steps: u32) -> u64 {
+fn hash_chain(steps: u64) -> u64 {
     let chain = (0..steps).fold(0xCBF2_9CE4_8422_2325_u64, |hash, step| {
-        (hash ^ u64::from(step))
+        (hash ^ step)
             .wrapping_mul(0x0000_0100_0000_01B3)
             .rotate_left(5)
     });

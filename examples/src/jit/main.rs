@@ -106,7 +106,7 @@ fn run(native: &Native, scale: i64, time: Duration) -> anyhow::Result<u64> {
     Ok(round_count)
 }
 
-/// Prints the folded lines with the highest counts.
+/// Prints the folded lines with the highest counts, without the callers of [`run`].
 fn print_heaviest(folded: &str) {
     let count = |line: &str| {
         line.rsplit(' ')
@@ -116,6 +116,7 @@ fn print_heaviest(folded: &str) {
     let mut lines: Vec<&str> = folded.lines().collect();
     lines.sort_by_key(|line| std::cmp::Reverse(count(line)));
     for line in lines.iter().take(PRINTED_STACK_COUNT) {
-        anstream::println!("{line}");
+        let from_run = line.find("jit::run;").map_or(*line, |at| &line[at..]);
+        anstream::println!("  {from_run}");
     }
 }
