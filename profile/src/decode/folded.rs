@@ -19,7 +19,7 @@ use super::{depth_fits, name_fits, nodes_fit, samples_fit};
 /// line is an empty profile.
 ///
 /// # Errors
-/// [`DecodeError::FoldedLine`] for a line without a count, [`DecodeError::NotUtf8`], and the
+/// [`DecodeError::FoldedLine`] for a line without a count or with one above 2^63 - 1, [`DecodeError::NotUtf8`], and the
 /// limits.
 pub fn folded(bytes: &[u8], limits: &Limits) -> Result<Profile, DecodeError> {
     let bytes = gunzip_if_needed(bytes, limits)?;
@@ -36,7 +36,7 @@ pub fn folded(bytes: &[u8], limits: &Limits) -> Result<Profile, DecodeError> {
         let Some((stack, count)) = line.rsplit_once(' ') else {
             return Err(bad_line);
         };
-        let Ok(count) = count.parse::<u64>() else {
+        let Ok(Ok(count)) = count.parse::<i64>().map(u64::try_from) else {
             return Err(bad_line);
         };
         let stack = add_stack(&mut builder, stack, place, limits)?;
@@ -113,6 +113,7 @@ mod tests {
         check("a;b -1\n", Err("folded_line"));
         check("a;b 1.5\n", Err("folded_line"));
         check("a;b 99999999999999999999\n", Err("folded_line"));
+        check("a;b 9223372036854775808\n", Err("folded_line"));
     }
 
     #[test]

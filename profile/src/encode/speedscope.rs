@@ -63,6 +63,9 @@ pub fn speedscope(profile: &Profile) -> String {
     serde_json::to_string(&file).expect("numbers and text always serialize")
 }
 
+/// Larger weights are written as this one, as in pprof; no reader would take them.
+const WEIGHT_MAX: u64 = i64::MAX as u64;
+
 fn titled(profile: &Profile, thread: Option<ThreadId>) -> String {
     let Some(thread) = thread.map(|id| profile.thread(id)) else {
         return profile.name().to_owned();
@@ -89,7 +92,7 @@ fn one_profile(
     let (mut samples, mut weights) = (Vec::new(), Vec::new());
     let mut sum = 0_u64;
     for sample in profile.samples().filter(|sample| sample.thread() == thread) {
-        let weight = column.of(&sample);
+        let weight = column.of(&sample).min(WEIGHT_MAX);
         let stack = stacks.entry(sample.stack()).or_insert_with(|| {
             let stack = sample.stack().map(|id| profile.stack_root_first(id));
             let functions = stack.into_iter().flatten().map(crate::Frame::function_id);
