@@ -1,7 +1,7 @@
 //! Writes every page and graph, with made-up data, into a folder: for looking at them.
 //!
 //! ```text
-//! cargo run -p flashlamp-viewer --example gallery -- FOLDER
+//! cargo run -p flashlamp-viewer --example gallery -- FOLDER [FILE.folded]
 //! cd FOLDER && python3 -m http.server
 //! ```
 //!
@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use flashlamp_profile::{
-    EventCount, FrameKind, FrameSpec, Nanos, NewSample, Period, Profile, ProfileBuilder, StackId,
-    Tally, Timestamp, ValueType, encode, labels, losses, markers,
+    EventCount, FrameKind, FrameSpec, Limits, Nanos, NewSample, Period, Profile, ProfileBuilder,
+    StackId, Tally, Timestamp, ValueType, decode, encode, labels, losses, markers,
 };
 use flashlamp_viewer::page::{
     AggregatePage, Bucket, Direction, Download, Entry, ErrorPage, IndexPage, ProfilePage,
@@ -112,8 +112,31 @@ fn main() -> Result<()> {
         ..svg::Options::new(&day)
     };
     write(&out, "flame.svg", svg::flame_graph(&day, &options)?)?;
+    if let Some(path) = env::args_os().nth(2) {
+        write_folded(&out, Path::new(&path))?;
+    }
     let policies = [csp::page(), csp::svg(), csp::SPEEDSCOPE].join("\n");
     write(&out, "policies.txt", policies)
+}
+
+/// The page of a file of folded text, as `folded/index.html`.
+fn write_folded(out: &Path, path: &Path) -> Result<()> {
+    let profile = decode::folded(&fs::read(path)?, &Limits::default())?;
+    let page = AggregatePage {
+        service: "folded",
+        bucket: Bucket::Day("2026-11-22"),
+        previous: None,
+        next: None,
+        hours: &[],
+        entries: &[],
+        entry: None,
+        clocks: &["cpu"],
+        clock: "cpu",
+        direction: Direction::Forward,
+        profile: &profile,
+        downloads: &[],
+    };
+    write(out, "folded/index.html", page::aggregate(&page)?)
 }
 
 fn write(out: &Path, path: &str, content: impl AsRef<[u8]>) -> Result<()> {

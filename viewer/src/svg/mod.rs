@@ -202,7 +202,7 @@ pub(crate) fn graph(
         });
     }
     let mut palette = palette::palette(&pruned, options.colors);
-    let mut settings = settings(options.layout, embedding);
+    let mut settings = settings(options.layout);
     if embedding == Embedding::Standalone {
         settings.title = text::visible(&options.title).into_owned();
         settings.subtitle = subtitle(options, &not_drawn);
@@ -227,13 +227,9 @@ pub(crate) fn graph(
 }
 
 /// Everything that decides inferno's script and style, and nothing else.
-fn settings(layout: Layout, embedding: Embedding) -> inferno_graph::Options<'static> {
+fn settings(layout: Layout) -> inferno_graph::Options<'static> {
     let mut settings = inferno_graph::Options::default();
-    settings.title = if embedding == Embedding::InPage {
-        String::new()
-    } else {
-        " ".to_owned()
-    };
+    settings.title = String::new();
     settings.direction = match layout {
         Layout::Icicle => inferno_graph::Direction::Inverted,
         Layout::Flame => inferno_graph::Direction::Straight,
@@ -265,25 +261,21 @@ fn subtitle(options: &Options, not_drawn: &str) -> Option<String> {
     }
 }
 
-/// One tiny graph of every layout and embedding: from these the policies take the hashes of
-/// script and style.
+/// One tiny graph of every layout: from these the policies take the hashes of script and style.
 pub(crate) fn samples_of_every_layout() -> Vec<String> {
-    let mut graphs = Vec::new();
-    for layout in [Layout::Icicle, Layout::Flame] {
-        for embedding in [Embedding::Standalone, Embedding::InPage] {
-            let mut out = Vec::new();
-            let drawn =
-                inferno_graph::from_lines(&mut settings(layout, embedding), ["a 1"], &mut out);
-            if drawn.is_ok() {
-                graphs.push(finish::finish(
-                    &String::from_utf8_lossy(&out),
-                    Unit::Plain,
-                    1,
-                ));
-            }
-        }
-    }
-    graphs
+    let sample = |layout| {
+        let mut out = Vec::new();
+        inferno_graph::from_lines(&mut settings(layout), ["a 1"], &mut out).ok()?;
+        Some(finish::finish(
+            &String::from_utf8_lossy(&out),
+            Unit::Plain,
+            1,
+        ))
+    };
+    [Layout::Icicle, Layout::Flame]
+        .into_iter()
+        .filter_map(sample)
+        .collect()
 }
 
 /// What a browser takes as the text of the first element of that name.
