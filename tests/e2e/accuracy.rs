@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use flashlamp::{Clock, Log, Profiler, Threads};
+use anyhow::{Context as _, Result, ensure};
+use axum::Router;
+use axum::routing::get;
+use flashlamp::{Agent, Clock, Log, Profiler, Threads};
+use harness::collector::Collector;
 use harness::folded::{self, Stacks};
-use harness::load;
+use harness::{clock, http, load, wait};
 
 /// How many standard deviations of a binomial draw a share may be off: chance goes past five
 /// once in two million runs.
@@ -22,7 +25,9 @@ fn seventy_thirty(cpu: Duration) -> (Duration, Duration) {
     let mut state = 12_345_u64;
     while seventy + thirty < cpu {
         // Pieces of changing length cannot fall into step with the sampling period.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         let unit = Duration::from_micros(500 + (state >> 33) % 3_000);
         seventy += load::seventy_of_a_hundred(unit * 7);
         thirty += load::thirty_of_a_hundred(unit * 3);
@@ -56,10 +61,16 @@ fn check_split(clock: Clock) -> Result<()> {
     let whole = of_seventy + of_thirty;
     let truth = seventy.as_secs_f64() / (seventy + thirty).as_secs_f64();
     let independent = u64::try_from(log.len())?;
-    ensure!(independent > 200, "three seconds give more than {independent} samples");
+    ensure!(
+        independent > 200,
+        "three seconds give more than {independent} samples"
+    );
     check_share("the larger part", of_seventy, whole, independent, truth)?;
     let all = folded::total(&stacks);
-    ensure!(whole * 100 >= all * 95, "{whole} of {all} events are in the two functions");
+    ensure!(
+        whole * 100 >= all * 95,
+        "{whole} of {all} events are in the two functions"
+    );
     Ok(())
 }
 
@@ -95,4 +106,88 @@ fn event_counts_times_the_period_are_the_processor_time_used() -> Result<()> {
         seventy + thirty
     );
     Ok(())
+}
+
+/// Serves two routes that burn their shares, on a free port.
+fn serve(agent: &Agent) -> Result<(tokio::runtime::Runtime, String)> {
+    let unit = Duration::from_millis(5);
+    let burn = |work: fn(Duration) -> Duration, cpu: Duration| {
+        get(move || async move {
+            let used = work(cpu);
+            format!("{used:?}")
+        })
+    };
+    let app = Router::new()
+        .route("/large", burn(load::seventy_of_a_hundred, unit * 7))
+        .route("/small/{id}", burn(load::thirty_of_a_hundred, unit * 3))
+        .layer(agent.request_layer());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_io()
+        .build()?;
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let _serving = runtime.spawn(async move { axum::serve(listener, app).await });
+    Ok((runtime, url))
+}
+
+#[test]
+fn continuous_samples_carry_the_entry_point_of_the_request_they_served() -> Result<()> {
+    let collector = Collector::start()?;
+    let agent = Agent::builder()
+        .service("entries")
+        .collector(collector.url(""))
+        .period(Duration::from_millis(1))
+        .start()?;
+    let since = clock::unix_seconds();
+    let (runtime, url) = serve(&agent)?;
+    for request in 0..60 {
+        ensure!(
+            http::get(&format!("{url}/large"))?.status == 200,
+            "the large route answers"
+        );
+        let small = format!("{url}/small/{request}");
+        ensure!(http::get(&small)?.status == 200, "the small route answers");
+    }
+    ensure!(agent.flush(wait::SOON), "{:?}", agent.stats());
+    drop(runtime);
+
+    let services = collector.get("/api/v1/services")?.text();
+    let stacks_of = |part: &str| -> Result<Stacks> {
+        let entry = services.split('"').find(|text| text.contains(part));
+        let entry = entry.with_context(|| services.clone())?;
+        let entry = entry
+            .replace(' ', "%20")
+            .replace('{', "%7B")
+            .replace('}', "%7D");
+        let path =
+            format!("/api/v1/flamegraph?service=entries&entry={entry}&from={since}&format=folded");
+        Ok(folded::sum(&collector.text(&path)?))
+    };
+    ensure!(
+        !services.contains("/small/17"),
+        "the entry is the route, not the path: {services}"
+    );
+    let (large, small) = (stacks_of("/large")?, stacks_of("/small")?);
+    let (seventy, thirty) = ("seventy_of_a_hundred", "thirty_of_a_hundred");
+    ensure!(
+        folded::total_with(&large, thirty) == 0,
+        "nothing of the small route in the large"
+    );
+    ensure!(
+        folded::total_with(&small, seventy) == 0,
+        "nothing of the large route in the small"
+    );
+    let (of_large, of_small) = (
+        folded::total_with(&large, seventy),
+        folded::total_with(&small, thirty),
+    );
+    let samples = agent.stats().stored.samples;
+    check_share(
+        "the large route",
+        of_large,
+        of_large + of_small,
+        samples,
+        0.7,
+    )
 }

@@ -171,7 +171,7 @@ fn every_real_profile_becomes_a_page_with_its_own_functions() -> Result<()> {
         ("data/perf-script/perf-java-stacks-01.folded.txt", "java"),
         (
             "data/perf-script/perf-rust-Yamakaky-dcpu.folded.txt",
-            "dcpu",
+            "emulator::main_ret",
         ),
         ("data/pprof/go-cpu.pb.gz", "decoratedHandler.Handle"),
         ("data/pprof/ruby.pprof", "handle_request"),
@@ -184,7 +184,7 @@ fn every_real_profile_becomes_a_page_with_its_own_functions() -> Result<()> {
             return Ok(());
         };
         let answer = collector.post(
-            "/api/v1/profiles?service=compat&entry=real&name=compat",
+            "/api/v1/profiles?service=compat&entry=real",
             &[],
             &std::fs::read(path)?,
         )?;

@@ -1,6 +1,8 @@
 //! The whole product, run as a user runs it.
 
 #[cfg(test)]
+mod accuracy;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod browser;
@@ -10,5 +12,9 @@ mod compat;
 mod crash;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
+mod perf_jit;
+#[cfg(test)]
+mod round_trip;
 #[cfg(test)]
 mod shutdown;
