@@ -179,7 +179,11 @@ fn tabs(page: &AggregatePage<'_>) -> Markup {
                     }
                 }
             } @else {
-                p.clock { (name(page.clock)) " clock" }
+                p.clock {
+                    (name(page.clock))
+                    // Text without times has been counted by no clock that we know of.
+                    @if page.clock != "samples" { " clock" }
+                }
             }
             nav.tabs.switch aria-label="Direction" {
                 (tab(&page.url(|query| query.direction = Direction::Forward), !reversed,

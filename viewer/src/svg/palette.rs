@@ -64,7 +64,7 @@ fn color(name: &str, kind: FrameKind, colors: Colors) -> Color {
 fn hue(name: &str) -> (u8, u8, u8) {
     match package(name) {
         None => NATIVE,
-        Some("std" | "core" | "alloc" | "test" | "proc_macro") => STANDARD,
+        Some("std" | "core" | "alloc" | "test" | "proc_macro" | "runtime") => STANDARD,
         Some(package) => {
             let hues = u64::try_from(HUES.len()).unwrap_or(1);
             let place = usize::try_from(fnv1a(package) % hues).unwrap_or(0);
@@ -73,10 +73,21 @@ fn hue(name: &str) -> (u8, u8, u8) {
     }
 }
 
-/// The first path segment of a Rust or C++ name: `shop` of `shop::cart::total` and of
-/// `<shop::Cart as core::fmt::Debug>::fmt`. [`None`] where a name has no path.
+/// The package in a name, [`None`] where there is none:
+///
+/// - Rust and C++: `shop` of `shop::cart::total` and of `<shop::Cart as core::fmt::Debug>::fmt`;
+/// - Go: `net/http` of `net/http.(*conn).serve`, `runtime` of `runtime.mallocgc`;
+/// - Java: `io/netty` of `io/netty/channel/Channel:.read`, `java` of `java.util.HashMap.get`.
 pub(super) fn package(name: &str) -> Option<&str> {
-    let is_part = |character: char| character.is_alphanumeric() || character == '_';
+    if name.contains("::") {
+        path_package(name)
+    } else {
+        dotted_package(name)
+    }
+}
+
+/// The first segment before a `::` that is not a qualifier or a type parameter.
+fn path_package(name: &str) -> Option<&str> {
     let mut rest = name;
     loop {
         let start = rest.find(is_part)?;
@@ -96,6 +107,46 @@ pub(super) fn package(name: &str) -> Option<&str> {
         }
         rest = after;
     }
+}
+
+/// Two segments of a path with slashes (three where the first is a host), or the first segment
+/// of a dotted name.
+fn dotted_package(name: &str) -> Option<&str> {
+    let end = if name.contains('/') {
+        let segments = if name.split('/').next()?.contains('.') {
+            3
+        } else {
+            2
+        };
+        let (mut end, mut left) = (0, segments);
+        for segment in name.split('/').take(segments) {
+            left -= 1;
+            // The last one ends where its package's own names begin.
+            let shown = if left == 0 {
+                segment.split('.').next()?
+            } else {
+                segment
+            };
+            end += shown.len() + usize::from(left + 1 != segments);
+        }
+        end
+    } else {
+        let (package, rest) = name.split_once('.')?;
+        // What compilers append to a C function: `memcpy.part.0`.
+        let is_clone = ["part", "constprop", "isra", "cold", "llvm", "lto_priv"]
+            .iter()
+            .any(|suffix| rest.starts_with(suffix));
+        if is_clone || !rest.starts_with(|character| is_part(character) || character == '(') {
+            return None;
+        }
+        package.len()
+    };
+    let package = &name[..end];
+    package.starts_with(char::is_alphabetic).then_some(package)
+}
+
+fn is_part(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
 }
 
 /// The colour a little darker or lighter, by hash.
@@ -144,6 +195,18 @@ mod tests {
         check("__libc_start_main", None);
         check("sqlite3VdbeExec", None);
         check("[truncated]", None);
+        check("net/http.(*conn).serve", Some("net/http"));
+        check(
+            "github.com/jackc/pgx/v5.(*Conn).Query",
+            Some("github.com/jackc/pgx"),
+        );
+        check("runtime.mallocgc", Some("runtime"));
+        check("io/netty/channel/nio/NioEventLoop:.run", Some("io/netty"));
+        check("java.util.HashMap.get", Some("java"));
+        check("memcpy.part.0", None);
+        check("/usr/lib/libc.so", None);
+        check("a/b", Some("a/b"));
+        check("...", None);
         check("", None);
     }
 
