@@ -1,3 +1,4 @@
+#![cfg(test)]
 //! Each small example runs, ends, and says what its documentation promises.
 
 use std::path::Path;

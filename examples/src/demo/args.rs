@@ -76,8 +76,9 @@ pub(crate) struct ShopArgs {
 
 /// A positive time, written as people do: `20s`, `1m 30s`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration: jiff::SignedDuration =
-        text.parse().map_err(|_error| "write it like 20s or 5m".to_owned())?;
+    let duration: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_error| "write it like 20s or 5m".to_owned())?;
     Duration::try_from(duration)
         .ok()
         .filter(|duration| !duration.is_zero())
@@ -107,6 +108,9 @@ mod tests {
     #[test]
     fn help_shows_no_hidden_role() {
         let help = Args::command().render_long_help().to_string();
-        assert!(!help.contains("run-shop") && help.contains("--shop-listen"), "{help}");
+        assert!(
+            !help.contains("run-shop") && help.contains("--shop-listen"),
+            "{help}"
+        );
     }
 }

@@ -53,11 +53,21 @@ impl Child {
         let line = tokio::time::timeout(START, lines.next_line())
             .await
             .with_context(|| format!("the {name} did not start in {START:?}"))??;
-        let Some(address) = line.as_deref().and_then(|line| line.strip_prefix(LISTENING)) else {
+        let Some(address) = line
+            .as_deref()
+            .and_then(|line| line.strip_prefix(LISTENING))
+        else {
             bail!("the {name} did not start");
         };
-        let address = address.parse().with_context(|| format!("the address of the {name}"))?;
-        Ok(Self { name, process, lifeline, address })
+        let address = address
+            .parse()
+            .with_context(|| format!("the address of the {name}"))?;
+        Ok(Self {
+            name,
+            process,
+            lifeline,
+            address,
+        })
     }
 
     /// Where it listens.
@@ -69,7 +79,9 @@ impl Child {
     pub(crate) async fn ended(&mut self) -> anyhow::Error {
         match self.process.wait().await {
             Ok(status) => anyhow::anyhow!("the {} ended by itself: {status}", self.name),
-            Err(error) => anyhow::Error::new(error).context(format!("waiting for the {}", self.name)),
+            Err(error) => {
+                anyhow::Error::new(error).context(format!("waiting for the {}", self.name))
+            }
         }
     }
 
@@ -78,10 +90,18 @@ impl Child {
     /// # Errors
     /// It had to be killed, or ended with an error.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        let Self { name, mut process, lifeline, .. } = self;
+        let Self {
+            name,
+            mut process,
+            lifeline,
+            ..
+        } = self;
         drop(lifeline);
         let Ok(status) = tokio::time::timeout(STOP, process.wait()).await else {
-            process.kill().await.with_context(|| format!("killing the {name}"))?;
+            process
+                .kill()
+                .await
+                .with_context(|| format!("killing the {name}"))?;
             bail!("the {name} did not stop in {STOP:?} and was killed");
         };
         let status: ExitStatus = status.with_context(|| format!("waiting for the {name}"))?;

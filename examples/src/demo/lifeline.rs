@@ -55,7 +55,10 @@ fn wait_for_the_end(mut input: impl io::Read) {
     }
 }
 
-#[expect(clippy::exit, reason = "the child did not stop in time, and nobody else ends it")]
+#[expect(
+    clippy::exit,
+    reason = "the child did not stop in time, and nobody else ends it"
+)]
 fn end_now() {
     std::process::exit(1);
 }

@@ -33,7 +33,12 @@ impl Links {
     /// Nothing was shown yet.
     pub(crate) fn new(collector: SocketAddr, shop: SocketAddr) -> Self {
         let missing = vec![INDEX, REQUEST, DAY, TOGGLE];
-        Self { collector, shop, http: HttpClient::new(), missing }
+        Self {
+            collector,
+            shop,
+            http: HttpClient::new(),
+            missing,
+        }
     }
 
     /// What [`Links::show`] did not come to.
@@ -69,8 +74,16 @@ impl Links {
     /// Has a checkout profiled and answers the link to its flame graph, if that is there within
     /// a second.
     async fn profiled_request(&self, dice: &mut Dice) -> Option<String> {
-        let answer = Visit::checkout(dice).send(&self.http, self.shop, true).await.ok()?;
-        let link = answer.headers.get("x-flashlamp-profile")?.to_str().ok()?.to_owned();
+        let answer = Visit::checkout(dice)
+            .send(&self.http, self.shop, true)
+            .await
+            .ok()?;
+        let link = answer
+            .headers
+            .get("x-flashlamp-profile")?
+            .to_str()
+            .ok()?
+            .to_owned();
         for _attempt in 0..4 {
             if self.answers(&link, OWN_FUNCTIONS).await {
                 return Some(link);
@@ -83,7 +96,9 @@ impl Links {
     /// Whether `link` answers with a page that holds `text`.
     async fn answers(&self, link: &str, text: &str) -> bool {
         let Ok(uri) = link.parse() else { return false };
-        let Ok(answer) = self.http.fetch(uri).await else { return false };
+        let Ok(answer) = self.http.fetch(uri).await else {
+            return false;
+        };
         answer.status.is_success() && String::from_utf8_lossy(&answer.body).contains(text)
     }
 }

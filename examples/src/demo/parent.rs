@@ -65,7 +65,10 @@ async fn together(
         () = signals.any() => bail!("killed before everything was stored"),
     };
     ended.and(stopped)?;
-    console::say(&format!("Stopped. What was collected stays in {}.", data.display()));
+    console::say(&format!(
+        "Stopped. What was collected stays in {}.",
+        data.display()
+    ));
     let missing = links.missing();
     ensure!(
         args.run_for.is_none() || missing.is_empty(),
@@ -76,12 +79,21 @@ async fn together(
 }
 
 async fn start_collector(listen: &str, data: &Path) -> anyhow::Result<Child> {
-    let args = ["run-collector".as_ref(), "--listen".as_ref(), listen.as_ref(), "--data".as_ref()];
+    let args = [
+        "run-collector".as_ref(),
+        "--listen".as_ref(),
+        listen.as_ref(),
+        "--data".as_ref(),
+    ];
     Child::start("collector", args.into_iter().chain([data.as_os_str()])).await
 }
 
 async fn start_shop(listen: &str, collector_url: &str) -> anyhow::Result<Child> {
-    Child::start("shop", ["run-shop", "--listen", listen, "--collector", collector_url]).await
+    Child::start(
+        "shop",
+        ["run-shop", "--listen", listen, "--collector", collector_url],
+    )
+    .await
 }
 
 /// Stops the shop first: its agent sends the last window to the collector.
@@ -95,7 +107,10 @@ fn introduce(data: &Path, collector: &Child, shop: &Child, run_for: Option<Durat
     let customers = traffic::CONNECTION_COUNT;
     console::say("Flashlamp: a collector, a shop that is profiled, and its customers.\n");
     console::fact("collector", format_args!("http://{}", collector.address()));
-    console::fact("shop", format_args!("http://{} with {customers} customers", shop.address()));
+    console::fact(
+        "shop",
+        format_args!("http://{} with {customers} customers", shop.address()),
+    );
     console::fact("data", data.display());
     match run_for {
         Some(time) => console::say(&format!("\nRuns for {time:?}. As they become true:\n")),
@@ -106,7 +121,7 @@ fn introduce(data: &Path, collector: &Child, shop: &Child, run_for: Option<Durat
 /// Shows the links, then stays.
 async fn show(links: &mut Links) {
     links.show().await;
-    pending().await
+    pending::<()>().await;
 }
 
 /// Ends when the time is over, which is never if none is set.

@@ -2,18 +2,14 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use flashlamp_collector::{Collector, Config};
-use shop::service::{self, Profiling};
+use shop::service;
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{CollectorArgs, ShopArgs};
 use crate::lifeline;
-
-/// Short, so that the first flame graph of the day is there soon.
-const WINDOW: Duration = Duration::from_secs(2);
 
 /// What a child prints before the address that it listens on.
 pub(crate) const LISTENING: &str = "listening on ";
@@ -21,8 +17,12 @@ pub(crate) const LISTENING: &str = "listening on ";
 /// Runs the collector until the parent is gone.
 pub(crate) async fn collector(args: CollectorArgs) -> anyhow::Result<()> {
     let (_lifeline, stopping) = lifeline::watch()?;
-    let filter = EnvFilter::try_from_env("FLASHLAMP_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter =
+        EnvFilter::try_from_env("FLASHLAMP_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let collector = Collector::bind(Config::new(args.listen, args.data)).await?;
     announce(collector.address())?;
     collector.run(closed(stopping)).await?;
@@ -34,8 +34,7 @@ pub(crate) async fn shop(args: ShopArgs) -> anyhow::Result<()> {
     let (_lifeline, stopping) = lifeline::watch()?;
     let listener = service::bind(&args.listen, "--shop-listen").await?;
     announce(listener.local_addr()?)?;
-    let profiling = Profiling { collector: args.collector, window: WINDOW };
-    Box::pin(service::serve(listener, profiling, closed(stopping))).await
+    Box::pin(service::serve(listener, &args.collector, closed(stopping))).await
 }
 
 /// Ends when the parent asks for it.

@@ -27,7 +27,11 @@ pub(crate) struct Visit {
 impl Visit {
     /// Some request, each entry point about as often as the others.
     fn any(dice: &mut Dice) -> Self {
-        let name = if dice.roll(2) == 0 { ("ada", "ada") } else { ("grace", "ecarg") };
+        let name = if dice.roll(2) == 0 {
+            ("ada", "ada")
+        } else {
+            ("grace", "ecarg")
+        };
         match dice.roll(6) {
             0 => Self::get(format!("/products?q={}+{}", dice.word(), dice.word())),
             1 => Self::get(format!("/orders/{}", 1 + dice.roll(ORDER_COUNT))),
@@ -36,7 +40,10 @@ impl Visit {
             4 => Self::checkout(dice),
             _ => {
                 let text = format!("{} !!! mail me@example.org", dice.words(200));
-                Self::post("/reviews", &json!({ "product": dice.roll(PRODUCT_COUNT), "text": text }))
+                Self::post(
+                    "/reviews",
+                    &json!({ "product": dice.roll(PRODUCT_COUNT), "text": text }),
+                )
             }
         }
     }
@@ -47,15 +54,26 @@ impl Visit {
             .map(|_| json!({ "product": 1 + dice.roll(PRODUCT_COUNT), "count": 1 + dice.roll(12) }))
             .collect();
         let customer = 1 + dice.roll(CUSTOMER_COUNT);
-        Self::post("/checkout", &json!({ "customer": customer, "lines": lines }))
+        Self::post(
+            "/checkout",
+            &json!({ "customer": customer, "lines": lines }),
+        )
     }
 
     fn get(path: String) -> Self {
-        Self { method: Method::GET, path, body: String::new() }
+        Self {
+            method: Method::GET,
+            path,
+            body: String::new(),
+        }
     }
 
     fn post(path: &str, body: &serde_json::Value) -> Self {
-        Self { method: Method::POST, path: path.to_owned(), body: body.to_string() }
+        Self {
+            method: Method::POST,
+            path: path.to_owned(),
+            body: body.to_string(),
+        }
     }
 
     /// Sends it to the shop, with the toggle in its head if it is to be profiled.
@@ -72,7 +90,9 @@ impl Visit {
             .body(Full::from(self.body))?;
         if profiled {
             let toggle = HeaderName::from_static("x-flashlamp");
-            request.headers_mut().insert(toggle, HeaderValue::from_static("profile"));
+            request
+                .headers_mut()
+                .insert(toggle, HeaderValue::from_static("profile"));
         }
         http.send(request).await
     }
@@ -80,7 +100,9 @@ impl Visit {
 
 /// Starts the customers; they end when the set is dropped.
 pub(crate) fn start(shop: SocketAddr) -> JoinSet<()> {
-    (0..CONNECTION_COUNT).map(|number| customer(shop, Dice::new(number))).collect()
+    (0..CONNECTION_COUNT)
+        .map(|number| customer(shop, Dice::new(number)))
+        .collect()
 }
 
 async fn customer(shop: SocketAddr, mut dice: Dice) {

@@ -1,9 +1,7 @@
 //! The shop on its own, for a collector that runs already.
 
-use std::time::Duration;
-
 use clap::Parser;
-use shop::service::{self, Profiling};
+use shop::service;
 
 /// A small web shop with Flashlamp in it, for a collector that runs already.
 ///
@@ -23,13 +21,9 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let listener = service::bind(&args.listen, "--listen").await?;
     anstream::println!("the shop listens on http://{}", listener.local_addr()?);
-    let profiling = Profiling {
-        collector: args.collector,
-        window: Duration::from_secs(10),
-    };
     let stop = async {
         // Without a handler for Ctrl-C it ends the program, which is what it is for.
         let _asked = tokio::signal::ctrl_c().await;
     };
-    service::serve(listener, profiling, stop).await
+    Box::pin(service::serve(listener, &args.collector, stop)).await
 }

@@ -1,12 +1,13 @@
 //! Runs the shop with the profiler in it, until it is told to stop.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture as _};
 use std::io;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use flashlamp::Agent;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::bank::{self, BankClient};
 use crate::routes::{self, Shop};
@@ -14,14 +15,11 @@ use crate::routes::{self, Shop};
 /// What the agent's last window and the profiles that wait may take to reach the collector.
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// How the agent in the shop is set up.
-#[derive(Clone, Debug)]
-pub struct Profiling {
-    /// The collector's URL.
-    pub collector: String,
-    /// How often the agent sends what it sampled of the whole service.
-    pub window: Duration,
-}
+/// What was sampled is sent this often in the beginning, rather than at the end of a window: a
+/// person who has just started the shop wants to see a flame graph.
+const EARLY_FLUSH: Duration = Duration::from_secs(2);
+/// How often that is done; then windows of the usual length follow.
+const EARLY_FLUSH_COUNT: u32 = 5;
 
 /// Binds `listen`; a port that is taken is an error that names the flag to choose another.
 ///
@@ -42,21 +40,21 @@ pub async fn bind(listen: &str, flag: &str) -> anyhow::Result<TcpListener> {
 
 /// Serves the shop on `listener` until `stop` ends, then flushes the agent.
 ///
-/// Blocks a thread of the runtime while it fills the database and while it flushes.
+/// Blocks a thread of the runtime while it fills the database and while it flushes. `collector`
+/// is a URL; the collector need not run yet.
 ///
 /// # Errors
 /// The agent cannot start on this machine, or a socket fails.
 pub async fn serve(
     listener: TcpListener,
-    profiling: Profiling,
+    collector: &str,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let bank = bind("127.0.0.1:0", "nothing").await?;
     let shop = Shop::new(BankClient::new(bank.local_addr()?)?)?;
     let agent = Agent::builder()
         .service("shop")
-        .collector(profiling.collector)
-        //.window(profiling.window)
+        .collector(collector)
         // Whoever can reach the shop may have a request profiled, which costs time and shows the
         // names of functions. That is right for a demo that listens on the loopback interface; a
         // service that others reach leaves this line out, and then the header is refused.
@@ -64,10 +62,28 @@ pub async fn serve(
         .start()
         .context("starting the profiler")?;
     let app = routes::router(shop).layer(agent.request_layer());
-    tokio::select! {
-        served = axum::serve(listener, app).with_graceful_shutdown(stop) => served?,
-        served = axum::serve(bank, bank::router()) => served?,
-    }
+
+    let mut servers = JoinSet::new();
+    servers.spawn(
+        axum::serve(listener, app)
+            .with_graceful_shutdown(stop)
+            .into_future(),
+    );
+    servers.spawn(axum::serve(bank, bank::router()).into_future());
+    let ended = tokio::select! {
+        ended = servers.join_next() => ended,
+        () = flush_early(&agent) => None,
+    };
     tokio::task::block_in_place(|| agent.shutdown(FLUSH));
+    ended.context("there is no server")???;
     Ok(())
+}
+
+/// Flushes some times, then stays.
+async fn flush_early(agent: &Agent) {
+    for _ in 0..EARLY_FLUSH_COUNT {
+        tokio::time::sleep(EARLY_FLUSH).await;
+        tokio::task::block_in_place(|| agent.flush(EARLY_FLUSH));
+    }
+    std::future::pending::<()>().await;
 }
