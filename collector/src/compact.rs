@@ -137,31 +137,24 @@ fn read_rows(
 /// Does everything that is due at `now`, one step after the other. Returns how many steps were
 /// written. Blocks; `go_on` is asked before each step.
 ///
+/// A bucket with a damaged row is left as it is, said in the log, and does not stop the others.
+///
 /// # Errors
-/// As [`CompactError`]; the steps before the failure stand.
+/// As [`CompactError`], where the store fails; the steps before the failure stand.
 pub fn pass(
     store: &dyn Store,
     now: Timestamp,
     go_on: &dyn Fn() -> bool,
 ) -> Result<usize, CompactError> {
-    let mut written = 0;
-    let mut touched: BTreeSet<(Series, Hour)> = recent(store, now)?;
+    let mut pass = Pass {
+        store,
+        now,
+        go_on,
+        written: 0,
+    };
+    let mut touched = recent(store, now)?;
     for ((series, hour), count) in due_deltas(store)? {
-        let closed = is_closed(hour.plus(1).start(), now);
-        let mut left = count;
-        while go_on()
-            && left
-                >= if closed {
-                    1
-                } else {
-                    limits::COMPACT_DELTAS_MIN
-                }
-        {
-            let planned = merge_deltas(&*snapshot(store)?, &series, hour)?;
-            let Some(step) = planned else { break };
-            left = left.saturating_sub(step.input_count);
-            written += usize::from(apply(store, step)?);
-        }
+        passable(pass.merge_hour(&series, hour, count), &series)?;
         touched.insert((series, hour));
     }
     let mut buckets = BTreeSet::new();
@@ -170,13 +163,63 @@ pub fn pass(
         buckets.insert((series, Bucket::Hour(hour)));
     }
     for (series, bucket) in buckets {
-        while go_on() && parts_are_due(store, &series, bucket, now)? {
-            let planned = merge_parts(&*snapshot(store)?, &series, bucket)?;
-            let Some(step) = planned else { break };
-            written += usize::from(apply(store, step)?);
-        }
+        passable(pass.merge_bucket(&series, bucket), &series)?;
     }
-    Ok(written + sweep_markers(store, now)?)
+    Ok(pass.written + sweep_markers(store, now)?)
+}
+
+/// One pass on its way.
+struct Pass<'a> {
+    store: &'a dyn Store,
+    now: Timestamp,
+    go_on: &'a dyn Fn() -> bool,
+    written: usize,
+}
+
+impl Pass<'_> {
+    /// Merges the deltas of an hour, as long as there are enough of them.
+    fn merge_hour(
+        &mut self,
+        series: &Series,
+        hour: Hour,
+        count: usize,
+    ) -> Result<(), CompactError> {
+        let closed = is_closed(hour.plus(1).start(), self.now);
+        let enough = if closed {
+            1
+        } else {
+            limits::COMPACT_DELTAS_MIN
+        };
+        let mut left = count;
+        while (self.go_on)() && left >= enough {
+            let planned = merge_deltas(&*snapshot(self.store)?, series, hour)?;
+            let Some(step) = planned else { break };
+            left = left.saturating_sub(step.input_count);
+            self.written += usize::from(apply(self.store, step)?);
+        }
+        Ok(())
+    }
+
+    /// Merges the parts of a bucket, as long as there are enough of them.
+    fn merge_bucket(&mut self, series: &Series, bucket: Bucket) -> Result<(), CompactError> {
+        while (self.go_on)() && parts_are_due(self.store, series, bucket, self.now)? {
+            let planned = merge_parts(&*snapshot(self.store)?, series, bucket)?;
+            let Some(step) = planned else { break };
+            self.written += usize::from(apply(self.store, step)?);
+        }
+        Ok(())
+    }
+}
+
+/// Lets a pass go on where a row is damaged; every other failure ends it.
+fn passable(result: Result<(), CompactError>, series: &Series) -> Result<(), CompactError> {
+    match result {
+        Err(CompactError::Query(error @ QueryError::Row(_))) => {
+            error!(error = %chain(&error), service = series.service, "left a bucket unmerged");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 fn snapshot(store: &dyn Store) -> Result<Box<dyn Snapshot + '_>, QueryError> {

@@ -1,10 +1,12 @@
 //! What the collector is told: flags, environment, and the struct that tests fill by hand.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 
 use crate::clock::Clock;
+use crate::limits;
 use crate::store::sqlite;
 
 /// Where the collector listens if nobody says otherwise.
@@ -24,6 +26,10 @@ pub struct Config {
     pub clock: Clock,
     /// What tests may want different in the store.
     pub store: sqlite::Options,
+    /// What all bodies being decoded may take together: [`limits::DECODE_BUDGET_BYTES`].
+    pub decode_budget_bytes: u64,
+    /// How long a body may take to arrive: [`limits::BODY_TIME_MAX`].
+    pub body_time_max: Duration,
     /// Whether deltas are merged in the background. Off only in tests that merge by hand.
     pub compact_in_background: bool,
 }
@@ -37,6 +43,8 @@ impl Config {
             public_url: None,
             clock: Clock::system(),
             store: sqlite::Options::default(),
+            decode_budget_bytes: limits::DECODE_BUDGET_BYTES,
+            body_time_max: limits::BODY_TIME_MAX,
             compact_in_background: true,
         }
     }
@@ -117,8 +125,11 @@ fn public_url(text: &str) -> Result<String, String> {
     if host.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("it has to name a host, and holds no spaces".to_owned());
     }
-    if text.contains(['?', '#', '"', '<', '>']) {
-        return Err("it ends before `?` and `#`".to_owned());
+    if host
+        .trim_end_matches('/')
+        .contains(['/', '?', '#', '"', '<', '>'])
+    {
+        return Err("it ends with the host and its port: the pages live at the root".to_owned());
     }
     Ok(text.trim_end_matches('/').to_owned())
 }
@@ -149,10 +160,11 @@ mod tests {
             Some("https://f.example")
         );
         assert_eq!(
-            url("http://f.example:1/sub").as_deref(),
-            Some("http://f.example:1/sub")
+            url("http://f.example:1").as_deref(),
+            Some("http://f.example:1")
         );
         for bad in [
+            "http://f.example/sub",
             "f.example",
             "ftp://f.example",
             "http://",

@@ -64,6 +64,8 @@ codes! {
     TooManyEntries = "too_many_entries", BAD_REQUEST;
     /// The body ended early or broke off.
     BodyIncomplete = "body_incomplete", BAD_REQUEST;
+    /// A browser was sent by another site.
+    CrossSite = "cross_site", FORBIDDEN;
     /// No request profile has this id.
     ProfileNotFound = "profile_not_found", NOT_FOUND;
     /// Nothing was stored for this service, entry, clock and range.

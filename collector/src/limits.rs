@@ -10,8 +10,9 @@ pub const BODY_BYTES_MAX: u64 = 16 << 20;
 /// folded text.
 pub const INFLATED_BYTES_MAX: u64 = 32 << 20;
 
-/// The sum of what all bodies being decoded may take at once, each counted as
-/// [`DECODED_FACTOR`] times its inflated bytes. It is what keeps the collector's memory flat
+/// The sum of what all bodies being decoded may take at once.
+///
+/// Each counts as [`DECODED_FACTOR`] times its inflated bytes. It is what keeps the collector's memory flat
 /// however many senders arrive in the same second.
 pub const DECODE_BUDGET_BYTES: u64 = 224 << 20;
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use flashlamp_profile::{Profile, Tally};
+use flashlamp_profile::Tally;
 
 use crate::limits;
 
@@ -85,13 +85,12 @@ impl Metrics {
     }
 
     /// Counts what was stored of a body and what its sender had lost.
-    pub fn stored(&self, profile: &Profile, now_ns: u64) {
-        let stored = profile.stored();
+    pub fn stored(&self, stored: Tally, losses: &BTreeMap<String, Tally>, now_ns: u64) {
         self.stored_samples.add(stored.samples);
         self.stored_events.add(stored.events);
         self.newest_ns.fetch_max(now_ns, Ordering::Relaxed);
         let mut lost = lock(&self.lost);
-        for (reason, tally) in profile.losses() {
+        for (reason, tally) in losses {
             let full = lost.len() >= limits::LOSS_REASONS_MAX && !lost.contains_key(reason);
             let reason = if full { OTHER } else { reason.as_str() };
             *lost.entry(reason.to_owned()).or_default() += *tally;
@@ -144,6 +143,18 @@ impl Metrics {
         let refused = lock(&self.refused).clone();
         let help = "Requests refused, by the code of the answer.";
         out.many("flashlamp_requests_refused_total", help, "code", refused);
+        self.gauges(&mut out, gauges);
+        let version = [(env!("CARGO_PKG_VERSION"), 1)];
+        out.labelled(
+            "flashlamp_build_info",
+            "gauge",
+            "The release that runs.",
+            ("version", version),
+        );
+        out.0
+    }
+
+    fn gauges(&self, out: &mut Text, gauges: Gauges) {
         let in_flight = self.in_flight.load(Ordering::Relaxed);
         out.gauge(
             "flashlamp_requests_in_flight",
@@ -168,14 +179,6 @@ impl Metrics {
             let help = "Seconds since something was stored, since the start.";
             out.gauge("flashlamp_newest_data_age_seconds", help, age);
         }
-        let version = [(env!("CARGO_PKG_VERSION"), 1)];
-        out.labelled(
-            "flashlamp_build_info",
-            "gauge",
-            "The release that runs.",
-            ("version", version),
-        );
-        out.0
     }
 }
 
@@ -244,26 +247,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use flashlamp_profile::ProfileBuilder;
-
     use super::*;
 
-    fn losing(reason: &str) -> Profile {
-        let mut builder = ProfileBuilder::new();
-        builder.loss(
-            reason,
-            Tally {
-                samples: 2,
-                events: 3,
-            },
+    fn lose(metrics: &Metrics, reason: &str) {
+        let lost = Tally {
+            samples: 2,
+            events: 3,
+        };
+        metrics.stored(
+            Tally::default(),
+            &BTreeMap::from([(reason.to_owned(), lost)]),
+            1,
         );
-        builder.build().unwrap()
     }
 
     #[test]
     fn a_reason_from_a_stranger_cannot_break_the_text() {
         let metrics = Metrics::default();
-        metrics.stored(&losing("a\"} 1\nevil 2\r"), 1);
+        lose(&metrics, "a\"} 1\nevil 2\r");
         let text = metrics.text(Gauges::default());
         assert!(text.contains("flashlamp_samples_lost_total{reason=\"a\\\"} 1\\nevil 2?\"} 2\n"));
         assert!(!text.contains("\nevil"));
@@ -273,7 +274,7 @@ mod tests {
     fn reasons_beyond_the_bound_are_summed() {
         let metrics = Metrics::default();
         for number in 0..limits::LOSS_REASONS_MAX + 5 {
-            metrics.stored(&losing(&format!("r{number}")), 1);
+            lose(&metrics, &format!("r{number}"));
         }
         let text = metrics.text(Gauges::default());
         assert!(text.contains("flashlamp_samples_lost_total{reason=\"other\"} 10\n"));

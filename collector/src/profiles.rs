@@ -199,6 +199,9 @@ impl Meta {
 }
 
 /// The write that stores a request profile, all or nothing. It fails if the id is taken.
+///
+/// # Panics
+/// Never: numbers and text are always JSON.
 pub fn batch(tenant: &str, id: ProfileId, meta: &Meta, profile: &Profile) -> Batch {
     let mut blob = vec![BLOB_VERSION];
     blob.extend(pack(profile));

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use crate::store::keys::IdBytes;
 
 /// 128 random bits from the system.
+///
+/// # Panics
+/// If the system has no randomness, which Linux always has once it runs programs.
 pub fn id() -> IdBytes {
     let mut id = [0; 16];
     getrandom::fill(&mut id).expect("the system has randomness after boot");

@@ -97,6 +97,9 @@ impl Clock {
 /// where it is the event count. Profiles of different types can be merged after this.
 ///
 /// Keeps what a merge keeps: functions, kinds, labels, losses, period and range.
+///
+/// # Panics
+/// Never: a valid profile stays valid.
 pub fn project(profile: &Profile, column: Column) -> Profile {
     let mut builder = ProfileBuilder::new();
     if let Column::Value(_) = column {

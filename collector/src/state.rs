@@ -1,8 +1,9 @@
 //! What every request can reach.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -12,7 +13,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::shutdown::Tasks;
 use crate::store::sqlite::{OpenError, SqliteStore};
-use crate::store::{Snapshot, Store};
+use crate::store::{Batch, Snapshot, Store, WriteError};
 
 /// The collector's parts, shared by all requests. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -22,6 +23,7 @@ pub struct AppState {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) tasks: Tasks,
+    pub(crate) body_time_max: Duration,
     public_url: Arc<str>,
     decoders: Arc<Semaphore>,
     readers: Arc<Semaphore>,
@@ -40,8 +42,9 @@ impl AppState {
             store: Arc::new(store),
             clock: config.clock.clone(),
             metrics: Arc::default(),
-            budget: Budget::new(limits::DECODE_BUDGET_BYTES),
+            budget: Budget::new(config.decode_budget_bytes),
             tasks: Tasks::new(),
+            body_time_max: config.body_time_max,
             public_url: public_url.into(),
             decoders: Arc::new(Semaphore::new(cores)),
             readers: Arc::new(Semaphore::new(limits::READS_MAX)),
@@ -100,6 +103,32 @@ impl AppState {
             .await
             .map_err(|error| ApiError::internal(&error))?;
         blocking(work).await
+    }
+}
+
+impl AppState {
+    /// Writes a batch and counts it once it is on the disk, also where the one who asked has gone
+    /// by then: what is stored and what is counted stay the same.
+    ///
+    /// # Errors
+    /// As [`WriteError`].
+    pub(crate) async fn write(
+        &self,
+        batch: Batch,
+        count: impl FnOnce(&Metrics) + Send + 'static,
+    ) -> Result<(), WriteError> {
+        let commit = self.store.write(batch)?;
+        let (answer, answered) = oneshot::channel();
+        let metrics = Arc::clone(&self.metrics);
+        self.tasks.spawn(async move {
+            let written = commit.durable().await;
+            if written.is_ok() {
+                count(&metrics);
+            }
+            // Nobody may be there to hear it.
+            let _ = answer.send(written);
+        });
+        answered.await.unwrap_or(Err(WriteError::Closed))
     }
 }
 

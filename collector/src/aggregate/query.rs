@@ -227,7 +227,7 @@ impl Reading<'_> {
         let profile = chosen.as_ref().unwrap_or(&row.profile);
         match self.clock.column(profile) {
             Some(Column::Value(_)) if profile.value_types().len() == 1 => {
-                self.sum.add(row, profile)
+                self.sum.add(row, profile);
             }
             Some(Column::Events) if profile.value_types().is_empty() => self.sum.add(row, profile),
             Some(column) => self.sum.add(row, &series::project(profile, column)),

@@ -62,6 +62,9 @@ struct Header {
 
 impl Row {
     /// The stored form.
+    ///
+    /// # Panics
+    /// Never: numbers and text are always JSON, and far below 4 GiB.
     pub fn encode(&self) -> Vec<u8> {
         let stored = self.stored.iter();
         let header = Header {

@@ -146,6 +146,9 @@ impl Window {
     ///
     /// # Errors
     /// `too_many_entries`, `bad_entry`.
+    ///
+    /// # Panics
+    /// Never: a valid profile stays valid.
     pub fn new(
         service: &str,
         default_entry: Option<&str>,

@@ -5,7 +5,6 @@ use axum::http::HeaderMap;
 use flashlamp_profile::Profile;
 
 use crate::error::ApiError;
-use crate::limits;
 use crate::state::AppState;
 
 pub mod body;
@@ -36,7 +35,7 @@ pub async fn admit(
 ) -> Result<Admitted, ApiError> {
     let (encoding, format) = (Encoding::of(headers)?, Format::of(headers));
     let mut reservation = state.budget.reserve();
-    let wire = body::read(headers, body, &mut reservation, limits::BODY_TIME_MAX).await?;
+    let wire = body::read(headers, body, &mut reservation, state.body_time_max).await?;
     let work = move || {
         let (profile, bytes) = body::decode(wire, encoding, format, &mut reservation)?;
         Ok(Admitted {

@@ -1,10 +1,10 @@
 //! Static files of the viewer: its style and script, and the bundled speedscope.
 
-use axum::extract::Path;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use flashlamp_viewer::assets::{self, Asset};
 
+use super::params::Path;
 use crate::error::{ApiError, Code};
 
 /// `/assets/{name}`.

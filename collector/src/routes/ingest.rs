@@ -14,6 +14,7 @@ use crate::aggregate::window::{Identity, Span, Window, read_marker};
 use crate::error::{ApiError, Code};
 use crate::ingest::{self, Admitted, body};
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::profiles::{self, Count, Meta, ProfileId, Told};
 use crate::random;
 use crate::state::AppState;
@@ -78,12 +79,12 @@ async fn store_profile(
         Ok((meta, profile, batch, reservation))
     };
     let (meta, profile, batch, _reservation) = state.decode(work).await?;
-    match state.store.write(batch)?.durable().await {
-        Ok(()) => {
-            state.metrics.stored(&profile, now.as_nanos());
-            state.metrics.profiles_stored.add(1);
-            Ok(profile_answer(state, StatusCode::CREATED, &meta))
-        }
+    let count = move |metrics: &Metrics| {
+        metrics.stored(profile.stored(), profile.losses(), now.as_nanos());
+        metrics.profiles_stored.add(1);
+    };
+    match state.write(batch, count).await {
+        Ok(()) => Ok(profile_answer(state, StatusCode::CREATED, &meta)),
         Err(WriteError::Present { value, .. }) => {
             // What stands there may be of a release that is read but no longer written.
             let there = profiles::read_meta(&value).map_err(|error| ApiError::internal(&error))?;
@@ -175,21 +176,24 @@ async fn store_samples(
                 window,
                 identity,
                 corrected,
-                lost: profile.lost().into(),
-                profile,
             },
             batch,
             reservation,
         ))
     };
     let (taken, batch, _reservation) = state.decode(work).await?;
-    match state.store.write(batch)?.durable().await {
-        Ok(()) => {
-            state.metrics.stored(&taken.profile, now.as_nanos());
-            state.metrics.windows_stored.add(1);
-            state.metrics.clocks_corrected.add(taken.corrected.into());
-            Ok(taken.answer(false))
-        }
+    let (stored, losses, corrected) = (
+        taken.window.stored(),
+        taken.window.row.profile.losses().clone(),
+        taken.corrected,
+    );
+    let count = move |metrics: &Metrics| {
+        metrics.stored(stored, &losses, now.as_nanos());
+        metrics.windows_stored.add(1);
+        metrics.clocks_corrected.add(corrected.into());
+    };
+    match state.write(batch, count).await {
+        Ok(()) => Ok(taken.answer(false)),
         Err(WriteError::Present { key, value }) => taken.repeated(state, &key, &value),
         Err(error) => Err(error.into()),
     }
@@ -200,8 +204,6 @@ struct Taken {
     window: Window,
     identity: Option<Identity>,
     corrected: bool,
-    lost: Count,
-    profile: flashlamp_profile::Profile,
 }
 
 impl Taken {
@@ -213,7 +215,7 @@ impl Taken {
             "from": time(row.from_ns),
             "until": time(row.until_ns),
             "stored": Count::from(stored),
-            "lost": self.lost,
+            "lost": Count::from(row.profile.lost()),
             "clock_corrected": self.corrected,
             "repeat": repeat,
         });

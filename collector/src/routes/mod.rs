@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -60,7 +60,12 @@ pub fn router(state: AppState) -> Router {
 async fn around(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let in_flight = state.metrics.request();
     let wants_html = wants_html(request.headers());
-    let mut response = next.run(request).await;
+    let mut response = if changes_something(&request) && is_cross_site(request.headers()) {
+        let detail = "a page of another site may not send this";
+        ApiError::new(Code::CrossSite, detail).into_response()
+    } else {
+        next.run(request).await
+    };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         state.metrics.refused(error.code());
         if wants_html {
@@ -96,6 +101,23 @@ const STRICT: [(HeaderName, HeaderValue); 6] = [
     ),
     (header::VARY, HeaderValue::from_static("accept")),
 ];
+
+fn changes_something(request: &Request) -> bool {
+    !matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    )
+}
+
+/// Whether a browser says that a page of another site made it send this. Programs say nothing.
+fn is_cross_site(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let site = text("sec-fetch-site");
+    let origin =
+        text("origin").map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
+    site.is_some_and(|site| !matches!(site, "same-origin" | "none"))
+        || origin.is_some_and(|origin| Some(origin) != text("host"))
+}
 
 /// Whether a person with a browser asked: programs do not name `text/html`.
 fn wants_html(headers: &HeaderMap) -> bool {

@@ -1,6 +1,6 @@
 //! The pages: read from the store, hand to the viewer, answer.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use flashlamp_profile::{Nanos, Timestamp, labels};
@@ -8,7 +8,8 @@ use flashlamp_viewer::link::{self, Bucket, Direction};
 use flashlamp_viewer::page::{self, AggregatePage, Download, Entry, IndexPage, ProfilePage};
 use serde::Deserialize;
 
-use super::{flamegraph, params, profiles as profile_routes};
+use super::params::{self, Path};
+use super::{flamegraph, profiles as profile_routes};
 use crate::aggregate::query::{self, Answer, Query};
 use crate::catalogue::{self, ServiceSummary};
 use crate::error::{ApiError, Code};

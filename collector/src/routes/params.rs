@@ -1,11 +1,31 @@
 //! What parameters may look like, said once for all routes.
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use flashlamp_profile::Timestamp;
+use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, Code};
 use crate::limits;
 use crate::profiles::ProfileId;
 use crate::time::{Hour, parse_instant};
+
+/// The variable parts of an address, percent-decoded.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<S, T> FromRequestParts<S> for Path<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Send,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let read = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        read.map(|axum::extract::Path(path)| Self(path))
+            .map_err(|rejection| ApiError::new(Code::BadParameter, rejection.body_text()))
+    }
+}
 
 /// A service's name.
 pub(super) fn service(text: Option<String>) -> Result<String, ApiError> {

@@ -1,7 +1,7 @@
 //! Reading request profiles: the list, one's metadata, one's samples.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use flashlamp_profile::{Profile, Timestamp};
@@ -9,7 +9,7 @@ use flashlamp_viewer::link;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::params;
+use super::params::{self, Path};
 use crate::error::{ApiError, Code};
 use crate::limits;
 use crate::profiles::{self, Count, Filter, Meta, ProfileError, ProfileId};

@@ -1,0 +1,381 @@
+//! Aggregates stay exact, whatever order windows, merges and broken merges come in.
+#![cfg(test)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flashlamp_collector::aggregate::query::{self, Query};
+use flashlamp_collector::aggregate::window::{Span, Window};
+use flashlamp_collector::compact::{self, Step};
+use flashlamp_collector::random;
+use flashlamp_collector::series::Clock;
+use flashlamp_collector::store::keys::{Bucket, Series};
+use flashlamp_collector::store::sqlite::{Options, SqliteStore};
+use flashlamp_collector::store::{Store, WriteError};
+use flashlamp_collector::time::{Day, Hour};
+use flashlamp_profile::{
+    Column, EventCount, FrameSpec, NewSample, Profile, ProfileBuilder, Tally, Timestamp, ValueType,
+    encode, labels,
+};
+use proptest::prelude::*;
+
+const SERVICE: &str = "shop";
+const ENTRIES: [&str; 2] = ["/a", "/b"];
+
+/// The first hour of the days that the tests fill.
+fn first_hour() -> Hour {
+    Day::parse("2026-11-21").unwrap().first_hour()
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    hour: u64,
+    entry: usize,
+    function: u64,
+    events: u64,
+    lost: u64,
+    with_wall: bool,
+}
+
+impl Sent {
+    fn hour(self) -> Hour {
+        first_hour().plus(self.hour)
+    }
+
+    fn profile(self) -> Profile {
+        let mut builder = ProfileBuilder::new();
+        let types = [ValueType::CPU, ValueType::WALL];
+        let types = if self.with_wall {
+            &types[..]
+        } else {
+            &types[..1]
+        };
+        builder.value_types(types);
+        let function = format!("f{}", self.function);
+        let frames = [
+            builder.frame(&FrameSpec::new("main")),
+            builder.frame(&FrameSpec::new(&function)),
+        ];
+        let stack = builder.stack_root_first(frames);
+        let labels = builder.labels(&[(labels::ENTRY, ENTRIES[self.entry])]);
+        builder.sample(NewSample {
+            stack,
+            event_count: EventCount::new(self.events),
+            values: &[self.events * 10, self.events * 100][..types.len()],
+            time: None,
+            thread: None,
+            labels,
+        });
+        builder.loss(
+            "ring_full",
+            Tally {
+                samples: self.lost,
+                events: self.lost * 2,
+            },
+        );
+        builder.build().unwrap()
+    }
+
+    fn window(self) -> Window {
+        let from = self.hour().start();
+        let until = Timestamp::from_nanos(from.as_nanos() + 10_000_000_000);
+        Window::new(SERVICE, None, &self.profile(), Span { from, until }).unwrap()
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Send(Sent),
+    PlanDeltas {
+        hour: u64,
+        with_wall: bool,
+    },
+    PlanParts {
+        hour: u64,
+        of_day: bool,
+        with_wall: bool,
+    },
+    /// Writes the planned step of this place, which may be stale, and keeps it to be tried again.
+    Write(usize),
+    Pass {
+        hour: u64,
+    },
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let sent = (
+        0_u64..30,
+        0_usize..2,
+        0_u64..3,
+        1_u64..5,
+        0_u64..3,
+        any::<bool>(),
+    );
+    prop_oneof![
+        4 => sent.prop_map(|(hour, entry, function, events, lost, with_wall)| {
+            // Few hours, so that they meet.
+            let hour = [0, 1, 23, 24, 29][usize::try_from(hour % 5).unwrap()];
+            Act::Send(Sent { hour, entry, function, events, lost, with_wall })
+        }),
+        2 => (0_usize..5, any::<bool>())
+            .prop_map(|(at, with_wall)| Act::PlanDeltas { hour: [0, 1, 23, 24, 29][at], with_wall }),
+        2 => (0_usize..5, any::<bool>(), any::<bool>()).prop_map(|(at, of_day, with_wall)| {
+            Act::PlanParts { hour: [0, 1, 23, 24, 29][at], of_day, with_wall }
+        }),
+        3 => any::<prop::sample::Index>().prop_map(|index| Act::Write(index.index(16))),
+        1 => (0_u64..40).prop_map(|hour| Act::Pass { hour }),
+    ]
+}
+
+/// What a query should answer: total by (entry, function), stored and lost.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Expected {
+    cpu: BTreeMap<String, u64>,
+    stored: Tally,
+    lost: Tally,
+}
+
+fn expected(sent: &[Sent], from: u64, until: u64, entry: Option<usize>) -> Expected {
+    let mut sum = Expected::default();
+    for one in sent.iter().filter(|one| (from..until).contains(&one.hour)) {
+        sum.lost += Tally {
+            samples: one.lost,
+            events: one.lost * 2,
+        };
+        if entry.is_none_or(|entry| entry == one.entry) {
+            *sum.cpu
+                .entry(format!("main;f{}", one.function))
+                .or_default() += one.events * 10;
+            sum.stored += Tally {
+                samples: 1,
+                events: one.events,
+            };
+        }
+    }
+    sum
+}
+
+fn answer(store: &dyn Store, from: u64, until: u64, entry: Option<usize>) -> Expected {
+    let entry = entry.map(|entry| ENTRIES[entry]);
+    let query = Query {
+        tenant: "default".to_owned(),
+        service: SERVICE.to_owned(),
+        entry: entry.map(ToOwned::to_owned),
+        clock: Some(Clock::parse("cpu")),
+        from: first_hour().plus(from),
+        until: first_hour().plus(until),
+    };
+    let snapshot = store.snapshot().unwrap();
+    let Some(answer) = query::read(&*snapshot, &query).unwrap() else {
+        return Expected::default();
+    };
+    let folded = encode::folded(&answer.profile, answer.column);
+    let line = |line: &str| {
+        let (stack, count) = line.rsplit_once(' ').unwrap();
+        (stack.to_owned(), count.parse::<u64>().unwrap())
+    };
+    assert_eq!(
+        answer.profile.stored(),
+        answer.stored(entry),
+        "the header agrees with the samples"
+    );
+    assert_eq!(
+        answer.profile.column_total(Column::Events),
+        answer.stored(entry).events
+    );
+    Expected {
+        cpu: folded.lines().map(line).collect(),
+        stored: answer.stored(entry),
+        lost: answer.lost(),
+    }
+}
+
+fn check(store: &dyn Store, sent: &[Sent]) {
+    for (from, until) in [(0, 24), (24, 48), (0, 48), (1, 30), (23, 25), (0, 1)] {
+        for entry in [None, Some(0), Some(1)] {
+            let mut should = expected(sent, from, until, entry);
+            let is = answer(store, from, until, entry);
+            if should.stored.is_zero() && entry.is_some() {
+                // Nothing of this entry point: there is no answer, hence no losses either.
+                should.lost = Tally::default();
+            }
+            assert_eq!(is, should, "hours {from}..{until} entry {entry:?}");
+        }
+    }
+}
+
+fn series(with_wall: bool) -> Series {
+    let sent = Sent {
+        hour: 0,
+        entry: 0,
+        function: 0,
+        events: 1,
+        lost: 0,
+        with_wall,
+    };
+    sent.window().series
+}
+
+fn send(store: &dyn Store, sent: Sent) {
+    let id = random::hex(&random::id());
+    let batch = sent.window().batch(None, &id, first_hour().start());
+    store.write(batch).unwrap().wait().unwrap();
+}
+
+fn plan(store: &dyn Store, act: &Act) -> Option<Step> {
+    let snapshot = store.snapshot().unwrap();
+    match *act {
+        Act::PlanDeltas { hour, with_wall } => {
+            compact::merge_deltas(&*snapshot, &series(with_wall), first_hour().plus(hour)).unwrap()
+        }
+        Act::PlanParts {
+            hour,
+            of_day,
+            with_wall,
+        } => {
+            let hour = first_hour().plus(hour);
+            let bucket = if of_day {
+                Bucket::Day(hour.day())
+            } else {
+                Bucket::Hour(hour)
+            };
+            compact::merge_parts(&*snapshot, &series(with_wall), bucket).unwrap()
+        }
+        Act::Send(_) | Act::Write(_) | Act::Pass { .. } => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sums_are_exact_in_every_interleaving(acts in prop::collection::vec(act(), 1..40)) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
+        let (mut sent, mut planned): (Vec<Sent>, Vec<Step>) = (Vec::new(), Vec::new());
+        for act in &acts {
+            match act {
+                Act::Send(one) => {
+                    send(&store, *one);
+                    sent.push(*one);
+                }
+                Act::Write(place) if !planned.is_empty() => {
+                    let step = &planned[place % planned.len()];
+                    match store.write(step.batch.clone()).unwrap().wait() {
+                        Ok(()) | Err(WriteError::Absent { .. } | WriteError::Present { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                Act::Write(_) => {}
+                Act::Pass { hour } => {
+                    let now = first_hour().plus(*hour).start();
+                    compact::pass(&store, now, &|| true).unwrap();
+                }
+                Act::PlanDeltas { .. } | Act::PlanParts { .. } => planned.extend(plan(&store, act)),
+            }
+        }
+        check(&store, &sent);
+        let later = first_hour().plus(72).start();
+        while compact::pass(&store, later, &|| true).unwrap() > 0 {}
+        check(&store, &sent);
+    }
+}
+
+#[test]
+fn two_compactors_at_once_lose_and_double_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> =
+        Arc::new(SqliteStore::open(folder.path(), Options::default()).unwrap());
+    let mut all = Vec::new();
+    for number in 0..120_u64 {
+        let one = Sent {
+            hour: number % 3,
+            entry: 0,
+            function: number % 2,
+            events: 1,
+            lost: 1,
+            with_wall: false,
+        };
+        all.push(one);
+    }
+    let now = first_hour().plus(10).start();
+    let compact_often = || {
+        for _ in 0..10 {
+            compact::pass(&*store, now, &|| true).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(compact_often);
+        scope.spawn(compact_often);
+        for one in &all {
+            send(&*store, *one);
+        }
+    });
+    check(&*store, &all);
+    compact::pass(&*store, now, &|| true).unwrap();
+    check(&*store, &all);
+}
+
+#[test]
+fn a_closed_hour_ends_as_one_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
+    let one = Sent {
+        hour: 0,
+        entry: 0,
+        function: 0,
+        events: 1,
+        lost: 0,
+        with_wall: false,
+    };
+    for _ in 0..5 {
+        send(&store, one);
+    }
+    // The hour is open and has few deltas: nothing is due.
+    assert_eq!(
+        compact::pass(&store, first_hour().start(), &|| true).unwrap(),
+        0
+    );
+    assert_eq!(
+        compact::pass(&store, first_hour().plus(2).start(), &|| true).unwrap(),
+        1
+    );
+    send(&store, one);
+    // Late data of a closed hour: its delta, then the two parts of the hour.
+    assert_eq!(
+        compact::pass(&store, first_hour().plus(2).start(), &|| true).unwrap(),
+        2
+    );
+    // Then the two parts of the day, once it is over.
+    assert_eq!(
+        compact::pass(&store, first_hour().plus(25).start(), &|| true).unwrap(),
+        1
+    );
+    assert_eq!(
+        compact::pass(&store, first_hour().plus(25).start(), &|| true).unwrap(),
+        0
+    );
+    check(&store, &[one; 6]);
+}
+
+#[test]
+fn an_open_hour_is_merged_as_it_grows() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
+    let one = Sent {
+        hour: 0,
+        entry: 1,
+        function: 1,
+        events: 2,
+        lost: 1,
+        with_wall: true,
+    };
+    for _ in 0..70 {
+        send(&store, one);
+    }
+    assert_eq!(
+        compact::pass(&store, first_hour().start(), &|| true).unwrap(),
+        1
+    );
+    check(&store, &[one; 70]);
+}
