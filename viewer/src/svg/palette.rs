@@ -38,8 +38,9 @@ pub(super) fn palette(pruned: &Pruned<'_>, colors: Colors) -> PaletteMap {
     // inferno's name for the root.
     map.insert("", rgb(NATIVE));
     for (name, kind) in pruned.names() {
-        if map.get(name).is_none() {
-            map.insert(name, color(name, kind, colors));
+        if map.get(&name).is_none() {
+            let color = color(&name, kind, colors);
+            map.insert(name, color);
         }
     }
     map

@@ -1,5 +1,6 @@
 //! A call tree cut down to what can be drawn, as folded lines for inferno.
 
+use std::borrow::Cow;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
@@ -12,6 +13,11 @@ use crate::{format, text};
 const FOLDED_BYTES_MAX: usize = 32 << 20;
 /// The longest name inside a graph, in characters: it also bounds the output.
 const NAME_CHARS_MAX: usize = 400;
+
+/// What stands in the place of frames of the first level that were not drawn.
+const NOT_DRAWN: &str = "[not drawn]";
+/// What stands in the place of samples with an empty stack.
+const NO_STACK: &str = "[no stack]";
 
 /// Stand-ins for what folded text cannot hold; no visible name holds a control character.
 pub(super) const SEMICOLON: char = '\u{1}';
@@ -195,12 +201,14 @@ impl<'t> Pruned<'t> {
         self.frames.is_empty()
     }
 
-    /// The names that were kept, as they are in the lines, with the frame's kind.
-    pub(super) fn names(&self) -> impl Iterator<Item = (&str, FrameKind)> {
-        self.frames
-            .iter()
-            .skip(1)
-            .map(|frame| (frame.name.as_str(), frame.node.kind()))
+    /// The names in the lines, with the frame's kind.
+    pub(super) fn names(&self) -> impl Iterator<Item = (Cow<'_, str>, FrameKind)> {
+        let kept = self.frames.iter().skip(1);
+        let kept = kept.map(|frame| (Cow::Borrowed(frame.name.as_str()), frame.node.kind()));
+        kept.chain(
+            self.gaps()
+                .map(|(name, _)| (Cow::Owned(name), FrameKind::Marker)),
+        )
     }
 
     /// What is not drawn, in words; empty where everything is.
@@ -260,23 +268,22 @@ impl<'t> Pruned<'t> {
                 lines.push(format!("{path} {}", frame.rest));
             }
         }
-        // What ends in the root has no frame: samples with an empty stack, and frames that are
-        // too narrow. It keeps its width, as a frame that says what it is.
-        if let Some(root) = self.frames.first()
-            && root.rest != 0
-        {
-            lines.push(format!("{} {}", rest_name(), root.rest));
-        }
+        lines.extend(self.gaps().map(|(name, value)| format!("{name} {value}")));
         lines
     }
-}
 
-/// The name of the gap at the first level, as it is in the lines.
-fn rest_name() -> String {
-    format!(
-        "{MARKER}{}{END}",
-        stand_ins("[not drawn or without a stack]")
-    )
+    /// What the first level has no frame for, as markers that keep its width: frames that were
+    /// not drawn, and samples with an empty stack.
+    fn gaps(&self) -> impl Iterator<Item = (String, u64)> {
+        let (rest, stackless) = self
+            .frames
+            .first()
+            .map_or((0, 0), |root| (root.rest, root.node.self_value()));
+        let gaps = [(NOT_DRAWN, rest - stackless), (NO_STACK, stackless)];
+        gaps.into_iter()
+            .filter(|(_, value)| *value != 0)
+            .map(|(name, value)| (format!("{MARKER}{}{END}", stand_ins(name)), value))
+    }
 }
 
 /// The name as inferno may read it: visible, bounded, without what folded text cannot hold.

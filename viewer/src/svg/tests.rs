@@ -212,10 +212,33 @@ fn samples_without_a_stack_keep_their_width() {
     let profile = builder.build().unwrap();
     assert_eq!(
         titles(&profile, &everything(&profile)),
-        [
-            "all (5 ms, 100%)",
-            "[not drawn or without a stack] (5 ms, 100%)"
-        ]
+        ["all (5 ms, 100%)", "[no stack] (5 ms, 100%)"]
+    );
+}
+
+#[test]
+fn what_is_not_drawn_at_the_first_level_is_a_marker_of_its_width() {
+    let profile = folded("wide 990\na 4\nb 3\nc 3\n");
+    let options = Options {
+        min_width_percent: 1.0,
+        ..Options::new(&profile)
+    };
+    let mut frames = frames(&flame_graph(&profile, &options).unwrap());
+    frames.sort_by_key(|frame| (frame.y, frame.x));
+    assert_eq!(frames[2].title, "[not drawn] (10 samples, 1.00%)");
+    assert!(frames[2].is_marker);
+    let svg = flame_graph(&profile, &options).unwrap();
+    let rect = svg.split("<title>[not drawn]").nth(1).unwrap();
+    let fill = rect
+        .split("fill=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    assert_eq!(
+        fill, "rgb(224,224,224)",
+        "a marker's colour, whatever the palette"
     );
 }
 
