@@ -238,7 +238,7 @@ fn settings(layout: Layout) -> inferno_graph::Options<'static> {
     settings.min_width = 0.0; // `prune` did that
     settings.frame_height = 18;
     settings.name_type = String::new();
-    settings.text_truncate_direction = inferno_graph::TextTruncateDirection::Right;
+    settings.text_truncate_direction = inferno_graph::TextTruncateDirection::Left;
     let white = inferno_graph::color::Color {
         r: 255,
         g: 255,
