@@ -68,8 +68,8 @@ pub(crate) struct Shared {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Taken by timers; and the gaps of profiled requests, which are samples of event count 0.
-    /// A request counts when it ends.
+    /// Taken by timers. A profiled request counts when it ends; its gaps do not: they are
+    /// measured, not sampled.
     pub taken: Tally,
     /// Acknowledged by the collector.
     pub stored: Tally,
@@ -204,7 +204,7 @@ impl Shared {
             let totals = session.totals();
             let lost = session.losses();
             self.queue.enter(|ledger| {
-                ledger.ended_taken += totals.taken;
+                ledger.ended_taken += totals.counts.taken;
                 for (reason, tally) in &lost {
                     *ledger.ended_lost.entry(reason).or_default() += *tally;
                 }
@@ -233,7 +233,7 @@ impl Shared {
         let mut all = vec![ledger.lost, ledger.ended_lost];
         if let Some(session) = registry.sessions.get(&self.session) {
             let totals = session.totals();
-            stats.taken += totals.taken;
+            stats.taken += totals.counts.taken;
             stats.in_flight += totals.undrained() + session.collected();
             stats.threads_missed = session.missed_threads.len();
             all.push(session.losses_with_next());

@@ -17,6 +17,9 @@ pub(crate) type Losses = BTreeMap<&'static str, Tally>;
 /// Loss reason: the collection had reached its bound and was not handed on in time.
 pub(crate) const COLLECTION_FULL: &str = "collection_full";
 
+/// Loss reason: sampling would have taken more time than the program, see the handler.
+pub(crate) const OVERLOAD: &str = "overload";
+
 /// Marker at the root of a stack whose callers the unwinder could not find.
 pub(crate) const INCOMPLETE: &str = "[incomplete]";
 
@@ -100,10 +103,10 @@ impl Collection {
         Self::new(self.samples_max)
     }
 
-    /// What the samples add up to.
+    /// What the samples add up to. Gaps were measured, not taken, and do not count.
     pub(crate) fn tally(&self) -> Tally {
-        self.samples
-            .iter()
+        let taken = self.samples.iter().filter(|sample| sample.events > 0);
+        taken
             .map(|sample| Tally::one(EventCount::new(u64::from(sample.events))))
             .sum()
     }

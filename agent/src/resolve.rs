@@ -1,5 +1,7 @@
 //! From collected samples to a profile with names.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, PoisonError};
 
 use flashlamp_profile::{
@@ -51,9 +53,12 @@ pub(crate) fn profile_of(process: &Process, chunk: &Chunk, detail: Detail<'_>) -
         .entries
         .read()
         .unwrap_or_else(PoisonError::into_inner);
-    let mut samples: Vec<&RawSample> = chunk.collection.samples.iter().collect();
-    samples.sort_by_key(|sample| sample.time_ns);
-    for sample in samples {
+    let rows = if detail.timeline {
+        in_order(chunk)
+    } else {
+        summed(chunk)
+    };
+    for (sample_count, events, sample) in rows {
         let since_start = sample.time_ns.saturating_sub(chunk.start.monotonic_ns);
         let entry = entries.name(sample.entry).unwrap_or(labels::NO_ENTRY);
         let label_set = if detail.entries {
@@ -62,9 +67,9 @@ pub(crate) fn profile_of(process: &Process, chunk: &Chunk, detail: Detail<'_>) -
             LabelSetId::EMPTY
         };
         let at = |index: u32| usize::try_from(index).ok();
-        builder.sample(NewSample {
+        let row = NewSample {
             stack: sample.stack.and_then(|node| stacks.get(at(node)?).copied()),
-            event_count: EventCount::new(u64::from(sample.events)),
+            event_count: EventCount::new(events),
             values: &[sample.value_ns],
             time: detail.timeline.then_some(Nanos::from_nanos(since_start)),
             thread: sample
@@ -72,7 +77,8 @@ pub(crate) fn profile_of(process: &Process, chunk: &Chunk, detail: Detail<'_>) -
                 .filter(|_| detail.timeline)
                 .and_then(|index| threads.get(at(index)?).copied()),
             labels: label_set,
-        });
+        };
+        builder.samples(sample_count, row);
     }
     drop(entries);
     for losses in [&chunk.losses, detail.more_losses] {
@@ -83,6 +89,43 @@ pub(crate) fn profile_of(process: &Process, chunk: &Chunk, detail: Detail<'_>) -
     builder
         .build()
         .unwrap_or_else(|_| lost_profile(detail.name, chunk))
+}
+
+/// How many samples a row stands for, their events, and the row.
+type Row = (u64, u64, RawSample);
+
+/// Each sample by itself, in order of time.
+fn in_order(chunk: &Chunk) -> Vec<Row> {
+    let row = |sample: &RawSample| {
+        (
+            u64::from(sample.events > 0),
+            u64::from(sample.events),
+            *sample,
+        )
+    };
+    let mut rows: Vec<Row> = chunk.collection.samples.iter().map(row).collect();
+    rows.sort_by_key(|(_, _, sample)| sample.time_ns);
+    rows
+}
+
+/// Equal stacks of one entry point as one row: what adds up needs no more.
+fn summed(chunk: &Chunk) -> Vec<Row> {
+    let mut rows = BTreeMap::<(Option<u32>, u32), Row>::new();
+    for (sample_count, events, sample) in in_order(chunk) {
+        let key = (sample.stack, sample.entry);
+        match rows.entry(key) {
+            Entry::Vacant(vacant) => {
+                vacant.insert((sample_count, events, sample));
+            }
+            Entry::Occupied(mut occupied) => {
+                let (sample_counts, event_sum, sum) = occupied.get_mut();
+                *sample_counts = sample_counts.saturating_add(sample_count);
+                *event_sum = event_sum.saturating_add(events);
+                sum.value_ns = sum.value_ns.saturating_add(sample.value_ns);
+            }
+        }
+    }
+    rows.into_values().collect()
 }
 
 /// What is left when a profile cannot be built, which its construction here rules out: the

@@ -1,10 +1,15 @@
 //! The profiler end to end: real timers, real signals, real names.
+#![expect(unsafe_code, reason = "reads the thread's CPU clock")]
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use flashlamp::profile::{FrameKind, Tally};
+use flashlamp::profile::{FrameKind, decode, markers};
 use flashlamp::{Clock, Log, Profiler, StartError, Threads};
+
+const MS: Duration = Duration::from_millis(1);
 
 #[inline(never)]
 fn spin_for(duration: Duration) -> u64 {
@@ -30,17 +35,29 @@ fn spin_some(mut value: u64) -> u64 {
 
 #[inline(never)]
 fn known_light() -> u64 {
-    (0..3).fold(1, |value, _| spin_some(value))
+    let value = (0..3).fold(1, |value, _| spin_some(value));
+    black_box(value)
 }
 
 #[inline(never)]
 fn known_heavy() -> u64 {
-    (0..7).fold(1, |value, _| spin_some(value))
+    let value = (0..7).fold(1, |value, _| spin_some(value));
+    black_box(value)
 }
 
-fn share_of(log: &Log, function: &str) -> u64 {
-    log.by_function()
-        .iter()
+fn thread_cpu_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a live timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    u64::try_from(time.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap()
+}
+
+fn total_of(log: &Log, function: &str) -> u64 {
+    let rows = log.by_function();
+    rows.iter()
         .filter(|row| row.name.ends_with(function))
         .map(|row| row.total)
         .sum()
@@ -54,27 +71,316 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+fn assert_no_bug(log: &Log) {
+    assert!(
+        !log.losses().contains_key("unaccounted"),
+        "{:?}",
+        log.losses()
+    );
+}
+
 #[test]
 fn cpu_profile_names_the_function_that_ran() {
+    let profiler = Profiler::builder().period(MS).start().unwrap();
+    black_box(spin_for(400 * MS));
+    let log = profiler.stop();
+    assert!(log.len() >= 10, "{} samples", log.len());
+    assert!(log.losses().is_empty(), "{:?}", log.losses());
+    let events = log.event_count().as_u64();
+    assert!(
+        total_of(&log, "profiler::spin_for") * 10 >= events * 9,
+        "{}",
+        log.folded()
+    );
+    for entry in &log {
+        let stack = entry.stack();
+        assert!(stack.len() > 3);
+        assert!(
+            stack.iter().all(|frame| frame.kind() != FrameKind::Marker),
+            "{stack:?}"
+        );
+        assert!(entry.event_count().as_u64() >= 1);
+        assert!(entry.timestamp() >= log.profile().start().unwrap());
+        assert!(entry.thread().unwrap().tid > 0);
+    }
+    let leaf_files = log.iter().filter(|entry| {
+        entry.stack()[0]
+            .file()
+            .is_some_and(|file| file.ends_with("profiler.rs"))
+    });
+    assert!(
+        leaf_files.count() > 0,
+        "file and line of the leaf are known"
+    );
+}
+
+#[test]
+fn known_split_is_measured_within_the_binomial_bound() {
+    let profiler = Profiler::builder().period(MS).start().unwrap();
+    let end = thread_cpu_ns() + 1_500_000_000;
+    while thread_cpu_ns() < end {
+        known_light();
+        known_heavy();
+    }
+    let log = profiler.stop();
+    let light = total_of(&log, "known_light");
+    let heavy = total_of(&log, "known_heavy");
+    let share = heavy as f64 / (light + heavy) as f64;
+    // Five standard deviations for the number of independent looks (signals, not events).
+    let bound = 5.0 * (0.7 * 0.3 / log.len() as f64).sqrt();
+    println!("{} samples, share {share:.4}, bound {bound:.4}", log.len());
+    assert!(
+        (share - 0.7).abs() < bound,
+        "{share} is not within {bound} of 0.7"
+    );
+}
+
+#[test]
+fn sum_of_events_is_the_threads_cpu_time() {
+    for period in [10 * MS, MS, Duration::from_micros(100)] {
+        let profiler = Profiler::builder().period(period).start().unwrap();
+        let before = thread_cpu_ns();
+        while thread_cpu_ns() < before + 600_000_000 {
+            known_light();
+        }
+        let spent = thread_cpu_ns() - before;
+        let log = profiler.stop();
+        assert_no_bug(&log);
+        let lost: u64 = log.losses().values().map(|tally| tally.events).sum();
+        let nanos = u64::try_from(period.as_nanos()).unwrap();
+        let counted = (log.event_count().as_u64() + lost) * nanos;
+        println!(
+            "{period:?}: counted {counted} of {spent} ns in {} samples",
+            log.len()
+        );
+        let bound = 2 * nanos + 30_000_000 + spent / 20;
+        assert!(
+            counted.abs_diff(spent) < bound,
+            "{period:?}: {counted} against {spent}"
+        );
+    }
+}
+
+#[test]
+fn wall_profile_counts_the_time_asleep() {
     let profiler = Profiler::builder()
-        .period(Duration::from_millis(1))
+        .clock(Clock::Wall)
+        .period(MS)
         .start()
         .unwrap();
-    black_box(spin_for(Duration::from_millis(400)));
+    let began = Instant::now();
+    let (_sender, receiver) = std::sync::mpsc::channel::<()>();
+    assert!(receiver.recv_timeout(300 * MS).is_err());
+    let slept = began.elapsed();
     let log = profiler.stop();
-    println!("{}", log.folded());
-    assert!(log.len() >= 10, "{} samples", log.len());
-    assert_eq!(log.losses().len(), 0);
-    let spent = share_of(&log, "spin_for");
+    let counted = MS * u32::try_from(log.event_count().as_u64()).unwrap();
+    println!("counted {counted:?} of {slept:?}");
     assert!(
-        spent * 10 >= log.event_count().as_u64() * 9,
-        "{}",
-        log.folded()
+        counted + 20 * MS >= slept && counted <= slept + 60 * MS,
+        "{counted:?} of {slept:?}"
     );
-    let stack = log.iter().next().unwrap().stack();
+    assert!(total_of(&log, "recv_timeout") > 0, "{}", log.folded());
+}
+
+#[test]
+fn all_threads_are_sampled_and_ours_are_not() {
+    let go_on = AtomicBool::new(true);
+    let spin = || {
+        while go_on.load(Ordering::Relaxed) {
+            known_light();
+        }
+    };
+    std::thread::scope(|scope| {
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        thread("early-one").spawn_scoped(scope, spin).unwrap();
+        thread("early-two").spawn_scoped(scope, spin).unwrap();
+        let profiler = Profiler::builder()
+            .period(MS)
+            .threads(Threads::All)
+            .start()
+            .unwrap();
+        thread("late-one").spawn_scoped(scope, spin).unwrap();
+        let samples_of = |log: &Log, name: &str| {
+            log.iter()
+                .filter(|entry| entry.thread().is_some_and(|one| one.name == name))
+                .count()
+        };
+        let names = ["early-one", "early-two", "late-one"];
+        until("samples of every thread", || {
+            let log = profiler.log();
+            names.iter().all(|name| samples_of(&log, name) >= 20)
+        });
+        go_on.store(false, Ordering::Relaxed);
+        let log = profiler.stop();
+        assert_no_bug(&log);
+        for thread in log.profile().threads() {
+            assert!(!thread.name.starts_with("flashlamp"), "{thread:?}");
+        }
+    });
+}
+
+#[inline(never)]
+fn recurse(depth: u32) -> u64 {
+    if depth == 0 {
+        return spin_for(200 * MS);
+    }
+    black_box(recurse(depth - 1)).wrapping_add(1)
+}
+
+#[test]
+fn deep_stack_is_cut_at_the_root_and_keeps_its_leaf() {
+    let profiler = Profiler::builder()
+        .period(MS)
+        .max_depth(12)
+        .start()
+        .unwrap();
+    black_box(recurse(60));
+    let log = profiler.stop();
+    let cut = log.profile().truncated();
     assert!(
-        stack.last().unwrap().name() != "[incomplete]",
-        "{}",
-        log.folded()
+        cut.samples as usize * 10 >= log.len() * 9,
+        "{cut:?} of {}",
+        log.len()
     );
+    for entry in &log {
+        let stack = entry.stack();
+        if stack.last().unwrap().name() == markers::TRUNCATED {
+            let code = stack
+                .iter()
+                .filter(|frame| frame.kind() == FrameKind::Native);
+            assert_eq!(code.count(), 12);
+            assert!(
+                stack.iter().any(|frame| frame.name().ends_with("spin_for")),
+                "{stack:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn speedscope_ends_where_its_weights_end() {
+    let profiler = Profiler::builder().period(MS).start().unwrap();
+    black_box(spin_for(150 * MS));
+    let text = profiler.stop().speedscope("a name");
+    let file: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(file["name"], "a name");
+    let profiles = file["profiles"].as_array().unwrap();
+    assert!(!profiles.is_empty());
+    for profile in profiles {
+        let sum: f64 = profile["weights"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|w| w.as_f64())
+            .sum();
+        let length =
+            profile["endValue"].as_f64().unwrap() - profile["startValue"].as_f64().unwrap();
+        assert!((sum - length).abs() < 1.0, "{sum} against {length}");
+    }
+}
+
+#[test]
+fn pprof_holds_what_the_log_holds() {
+    let profiler = Profiler::builder().period(MS).start().unwrap();
+    black_box(spin_for(150 * MS));
+    let log = profiler.stop();
+    let again = decode::pprof(&log.pprof(), &flashlamp::profile::Limits::default()).unwrap();
+    assert_eq!(again.stored(), log.profile().stored());
+    assert_eq!(again.lost(), log.profile().lost());
+}
+
+#[test]
+fn log_is_a_copy_and_stop_has_it_all() {
+    let profiler = Profiler::builder().period(MS).start().unwrap();
+    black_box(spin_for(100 * MS));
+    let first = profiler.log();
+    black_box(spin_for(100 * MS));
+    let last = profiler.stop();
+    assert!(!first.is_empty());
+    assert!(first.len() < last.len(), "{} {}", first.len(), last.len());
+    assert_eq!(first.period().as_nanos(), 1_000_000);
+}
+
+#[test]
+fn flush_callback_gets_everything_exactly_once() {
+    let (calls, events) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(0_u64)));
+    let profiler = Profiler::builder().period(MS).on_flush(10, {
+        let (calls, events) = (Arc::clone(&calls), Arc::clone(&events));
+        move |log| {
+            calls.fetch_add(1, Ordering::SeqCst);
+            *events.lock().unwrap() += log.event_count().as_u64();
+        }
+    });
+    let profiler = profiler.start().unwrap();
+    let before = thread_cpu_ns();
+    until("two flushes", || {
+        black_box(spin_for(20 * MS));
+        calls.load(Ordering::SeqCst) >= 2
+    });
+    profiler.flush();
+    let flushed = calls.load(Ordering::SeqCst);
+    assert!(flushed >= 3, "flush() calls the callback");
+    black_box(spin_for(50 * MS));
+    let spent = thread_cpu_ns() - before;
+    drop(profiler);
+    assert!(
+        calls.load(Ordering::SeqCst) > flushed,
+        "the drop flushes the rest"
+    );
+    let counted = *events.lock().unwrap() * 1_000_000;
+    assert!(
+        counted.abs_diff(spent) < 40_000_000 + spent / 10,
+        "{counted} against {spent}"
+    );
+}
+
+#[test]
+fn panicking_callback_does_no_harm() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let profiler = Profiler::builder().period(MS).on_flush(5, move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        panic!("a bug of the callback");
+    });
+    let profiler = profiler.start().unwrap();
+    until("a second call", || {
+        black_box(spin_for(20 * MS));
+        calls.load(Ordering::SeqCst) >= 2
+    });
+    drop(profiler.stop());
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let start = |builder: flashlamp::ProfilerBuilder| builder.start().unwrap_err();
+    let builder = Profiler::builder;
+    assert!(matches!(
+        start(builder().period(Duration::ZERO)),
+        StartError::PeriodZero
+    ));
+    let short = start(builder().period(Duration::from_nanos(10)));
+    assert!(
+        matches!(short, StartError::PeriodTooShort { min_us: 50 }),
+        "{short}"
+    );
+    assert!(matches!(
+        start(builder().max_depth(0)),
+        StartError::DepthZero
+    ));
+}
+
+#[test]
+fn two_profilers_of_one_thread_do_not_mix() {
+    let slow = Profiler::builder().period(20 * MS).start().unwrap();
+    let fast = Profiler::builder()
+        .period(MS)
+        .clock(Clock::Wall)
+        .start()
+        .unwrap();
+    black_box(spin_for(300 * MS));
+    let (slow, fast) = (slow.stop(), fast.stop());
+    assert!(slow.len() <= 20, "{}", slow.len());
+    assert!(fast.len() >= 100, "{}", fast.len());
+    assert_no_bug(&slow);
+    assert_no_bug(&fast);
 }

@@ -5,6 +5,8 @@
 
 mod cycle;
 mod session;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};

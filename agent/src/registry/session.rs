@@ -8,8 +8,8 @@ use flashlamp_profile::{EventCount, Tally, losses};
 use super::window::Window;
 use crate::Clock;
 use crate::clock::Anchor;
-use crate::collection::{COLLECTION_FULL, Chunk, Collection, Losses};
-use crate::sampler::slot::{ThreadSlot, TimerSlot};
+use crate::collection::{COLLECTION_FULL, Chunk, Collection, Losses, OVERLOAD};
+use crate::sampler::slot::{Counts, ThreadSlot, TimerSlot};
 use crate::sys::KernelTimer;
 
 /// Which threads a session's own timers are on.
@@ -61,13 +61,11 @@ pub(crate) struct SessionTimer {
     pub(super) kernel: KernelTimer,
 }
 
-/// The books of a session: `taken = in_ring + lost + drained`, by independent counts.
+/// The books of a session: `taken = undrained + lost + drained`, by independent counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
-    /// Signals that handlers accepted.
-    pub(crate) taken: Tally,
-    /// Of these, lost in the handler.
-    pub(crate) ring_full: Tally,
+    /// What handlers counted.
+    pub(crate) counts: Counts,
     /// Records that came out of the rings.
     pub(crate) drained: Tally,
 }
@@ -75,9 +73,7 @@ pub(crate) struct Totals {
 impl Totals {
     /// What handlers wrote and nobody has drained.
     pub(crate) fn undrained(&self) -> Tally {
-        self.taken
-            .saturating_sub(self.ring_full)
-            .saturating_sub(self.drained)
+        self.counts.written().saturating_sub(self.drained)
     }
 }
 
@@ -91,7 +87,7 @@ pub(crate) struct Session {
     threads: SessionThreads,
     pub(super) timers: Vec<SessionTimer>,
     /// Of timers that are gone.
-    retired: Totals,
+    retired: Counts,
     pub(super) drained: Tally,
     pub(crate) collection: Collection,
     /// When the present collection began.
@@ -116,7 +112,7 @@ impl Session {
             depth_max: plan.depth_max,
             threads: plan.threads,
             timers: Vec::new(),
-            retired: Totals::default(),
+            retired: Counts::default(),
             drained: Tally::default(),
             collection: Collection::new(plan.samples_max),
             start: Anchor::now(),
@@ -153,8 +149,7 @@ impl Session {
 
     /// Keeps the counts of a timer that is no longer used.
     pub(super) fn retire(&mut self, timer: &TimerSlot) {
-        self.retired.taken += timer.taken.tally();
-        self.retired.ring_full += timer.ring_full.tally();
+        self.retired += timer.counts();
     }
 
     /// Drops the timers of a thread that is gone.
@@ -173,15 +168,14 @@ impl Session {
 
     /// The books as they stand.
     pub(crate) fn totals(&self) -> Totals {
-        let mut totals = Totals {
-            drained: self.drained,
-            ..self.retired
-        };
+        let mut counts = self.retired;
         for one in &self.timers {
-            totals.taken += one.timer.taken.tally();
-            totals.ring_full += one.timer.ring_full.tally();
+            counts += one.timer.counts();
         }
-        totals
+        Totals {
+            counts,
+            drained: self.drained,
+        }
     }
 
     /// After the last drain: what is still missing is a bug, and gets its name.
@@ -191,8 +185,10 @@ impl Session {
 
     /// Everything lost since the beginning, by reason.
     pub(crate) fn losses(&self) -> Losses {
+        let counts = self.totals().counts;
         let all = [
-            (losses::RING_FULL, self.totals().ring_full),
+            (losses::RING_FULL, counts.ring_full),
+            (OVERLOAD, counts.overload),
             (
                 COLLECTION_FULL,
                 self.overflow_before + self.collection.overflow,

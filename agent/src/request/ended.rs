@@ -2,14 +2,17 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
-use flashlamp_profile::{Tally, labels, losses};
+use flashlamp_profile::{labels, losses};
 
 use crate::agent::Shared;
 use crate::clock::Anchor;
+use crate::collection::OVERLOAD;
 use crate::export::Kind;
 use crate::process::Process;
 use crate::registry::Registry;
+use crate::sampler::slot::Counts;
 
 /// A finished request whose last samples may still be in rings.
 #[derive(Debug)]
@@ -24,8 +27,7 @@ pub(crate) struct EndedRequest {
     /// Beginning and length of the times without a thread.
     pub(super) gaps: Vec<(u64, u64)>,
     /// Counted by handlers, poll by poll.
-    pub(super) taken: Tally,
-    pub(super) ring_full: Tally,
+    pub(super) counts: Counts,
 }
 
 impl Process {
@@ -56,20 +58,14 @@ impl EndedRequest {
             return;
         };
         let drained = session.totals().drained;
-        let unaccounted = self
-            .taken
-            .saturating_sub(self.ring_full)
-            .saturating_sub(drained);
-        let gap_count = Tally {
-            samples: self.gaps.len() as u64,
-            events: 0,
-        };
+        let unaccounted = self.counts.written().saturating_sub(drained);
         let mut chunk = session.take_chunk();
         for (start_ns, len_ns) in self.gaps {
             chunk.collection.add_gap(start_ns, len_ns, self.entry);
         }
         for (reason, tally) in [
-            (losses::RING_FULL, self.ring_full),
+            (losses::RING_FULL, self.counts.ring_full),
+            (OVERLOAD, self.counts.overload),
             (losses::UNACCOUNTED, unaccounted),
         ] {
             if !tally.is_zero() {
@@ -78,7 +74,7 @@ impl EndedRequest {
         }
         chunk.start = self.start;
         chunk.duration_ns = self.end_ns.saturating_sub(self.start.monotonic_ns);
-        let taken = self.taken + gap_count;
+        let taken = self.counts.taken;
         self.shared.queue.enter(|ledger| {
             ledger.requests_taken += taken;
             for (reason, tally) in &chunk.losses {

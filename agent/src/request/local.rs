@@ -62,12 +62,14 @@ impl Local {
                 .is_some_and(|local| std::ptr::eq(local.process, process));
             if !known {
                 let slot = process.lock().thread_slot(sys::tid());
-                // Of the parent before a fork, if there is one: its timer is not ours.
-                std::mem::forget(local.replace(Self {
+                // One of before a fork: its timer was the parent's.
+                if let Some(mut stale) = local.replace(Self {
                     process,
                     slot,
                     wall: None,
-                }));
+                }) {
+                    stale.wall = None;
+                }
             }
             local.as_mut().map(work)
         };

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use flashlamp_profile::Tally;
-
 use super::ended::EndedRequest;
 use super::local::{Local, WallTimer};
 use super::toggle::Toggle;
@@ -17,6 +15,7 @@ use crate::export::random_hex;
 use crate::limits;
 use crate::process::Process;
 use crate::registry::{Plan, SessionThreads};
+use crate::sampler::slot::Counts;
 
 /// Why a toggled request is not profiled, as the response's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +55,8 @@ pub(super) struct ProfiledRequest {
     left_ns: u64,
     /// Beginning and length of the times without a thread.
     gaps: Vec<(u64, u64)>,
-    taken: Tally,
-    ring_full: Tally,
+    /// Counted by handlers, poll by poll.
+    counts: Counts,
 }
 
 impl ProfiledRequest {
@@ -112,8 +111,7 @@ impl ProfiledRequest {
             start,
             left_ns: start.monotonic_ns,
             gaps: Vec::new(),
-            taken: Tally::default(),
-            ring_full: Tally::default(),
+            counts: Counts::default(),
         }))
     }
 
@@ -126,7 +124,7 @@ impl ProfiledRequest {
         // A profiled request inside another one's poll: the thread's timer is taken.
         let wall = wall.filter(|wall| wall.timer.session.load(Ordering::Relaxed) == 0);
         let before = wall.map(|wall| {
-            let before = (wall.timer.taken.tally(), wall.timer.ring_full.tally());
+            let before = wall.timer.counts();
             wall.timer.session.store(self.session, Ordering::SeqCst);
             // Cannot fail on a timer that exists; if it does there are no samples.
             drop(wall.kernel.set(self.phase, self.period));
@@ -166,8 +164,7 @@ impl ProfiledRequest {
             start: self.start,
             end_ns,
             gaps: self.gaps,
-            taken: self.taken,
-            ring_full: self.ring_full,
+            counts: self.counts,
         });
     }
 }
@@ -175,13 +172,13 @@ impl ProfiledRequest {
 /// A poll with the timer armed; disarms it when dropped, also by a panic.
 #[derive(Debug)]
 pub(super) struct ArmedPoll<'r> {
-    armed: Option<(WallTimer, (Tally, Tally))>,
+    armed: Option<(WallTimer, Counts)>,
     request: &'r mut ProfiledRequest,
 }
 
 impl Drop for ArmedPoll<'_> {
     fn drop(&mut self) {
-        if let Some((wall, (taken, ring_full))) = self.armed {
+        if let Some((wall, before)) = self.armed {
             // On this thread the handler cannot run while we do, so after the timer is disarmed
             // and the session is cleared the counters are final.
             if let Ok(left) = wall.kernel.set(Duration::ZERO, Duration::ZERO) {
@@ -192,8 +189,7 @@ impl Drop for ArmedPoll<'_> {
                 };
             }
             wall.timer.session.store(0, Ordering::SeqCst);
-            self.request.taken += wall.timer.taken.tally().saturating_sub(taken);
-            self.request.ring_full += wall.timer.ring_full.tally().saturating_sub(ring_full);
+            self.request.counts += wall.timer.counts().since(&before);
         }
         self.request.left_ns = clock::monotonic_ns();
     }

@@ -16,14 +16,14 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use libc::{c_int, c_void, siginfo_t, ucontext_t};
 
-use super::shared::with_tables;
+use super::shared::{Inner, with_tables};
 use super::signal;
 use super::slot::{ThreadSlot, TimerSlot};
 use crate::clock;
 use crate::ring::Full;
 use crate::ring::record::{Header, Quality};
 use crate::sys;
-use crate::unwind::{Registers, of_context, walk};
+use crate::unwind::{Registers, ThreadState, of_context, walk};
 
 /// The process that samples: stack reads name it.
 pub(crate) static PID: AtomicI32 = AtomicI32::new(0);
@@ -85,30 +85,58 @@ fn on_expiry(timer: &TimerSlot, value: u64, events: u32, registers: Registers) {
     let session = timer.session.load(Ordering::SeqCst);
     if session != 0 && timer.is_current(value) {
         timer.taken.add(events);
-        if record(timer, thread, session, events, registers).is_err() {
-            timer.ring_full.add(events);
-        }
+        // SAFETY: we hold this thread's `busy` flag.
+        unsafe {
+            thread
+                .state
+                .with(|state| sample(timer, thread, state, (session, events, registers)))
+        };
     } else {
         LATE_SIGNALS.fetch_add(1, Ordering::Relaxed);
     }
     thread.busy.store(0, Ordering::Release);
 }
 
-/// Writes one record; the caller holds `thread.busy`.
-fn record(
+/// Takes one sample that was counted as taken; the caller holds `thread.busy`.
+///
+/// A deep stack at a short period may take longer to walk than the period lasts: then the next
+/// signal is there before the program runs an instruction, and it would stand still for ever.
+/// So where samples keep coming sooner than they take, a signal that comes sooner after the
+/// last sample than that sample took is only counted, as overload: the program gets at least
+/// about half of the time. One slow sample (its thread was preempted in the middle) is no
+/// such sign.
+fn sample(
     timer: &TimerSlot,
     thread: &ThreadSlot,
-    session: u32,
-    events: u32,
-    registers: Registers,
-) -> Result<(), Full> {
+    state: &mut Inner,
+    (session, events, registers): (u32, u32, Registers),
+) {
+    let now_ns = clock::monotonic_ns();
+    if state.pace.is_overload(now_ns) {
+        timer.overload.add(events);
+        return;
+    }
     let header = Header {
         session,
-        time_ns: clock::monotonic_ns(),
+        time_ns: now_ns,
         events,
         entry: thread.entry.load(Ordering::Relaxed),
         quality: Quality::Broken,
     };
+    if record(timer, thread, &mut state.unwind, header, registers).is_err() {
+        timer.ring_full.add(events);
+    }
+    state.pace.sampled(now_ns, clock::monotonic_ns());
+}
+
+/// Writes one record.
+fn record(
+    timer: &TimerSlot,
+    thread: &ThreadSlot,
+    state: &mut ThreadState,
+    header: Header,
+    registers: Registers,
+) -> Result<(), Full> {
     let mut record = thread.ring.reserve();
     header.write(&mut record)?;
     let depth_max = timer.depth_max.load(Ordering::Relaxed);
@@ -123,13 +151,9 @@ fn record(
         !full
     };
     let pid = PID.load(Ordering::Relaxed);
-    // SAFETY: the caller holds this thread's `busy` flag.
-    let quality = unsafe {
-        thread.state.with(|state| {
-            // SAFETY: as above; the publisher looks at this flag.
-            with_tables(|tables| walk(tables, state, pid, registers, emit))
-        })
-    };
+    // SAFETY: `state` is borrowed from the thread whose `busy` flag the handler holds, and the
+    // publisher looks at that flag.
+    let quality = unsafe { with_tables(|tables| walk(tables, state, pid, registers, emit)) };
     if full {
         return Err(Full);
     }

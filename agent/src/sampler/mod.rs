@@ -1,6 +1,7 @@
 //! The signal path: timers, the handler, and the slots that it reaches.
 
 pub(crate) mod handler;
+mod pace;
 pub(crate) mod shared;
 pub(crate) mod signal;
 pub(crate) mod slot;

@@ -17,10 +17,17 @@
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use super::pace::Pace;
 use crate::unwind::{Tables, ThreadState};
 
 /// A thread's unwinding state; belongs to the holder of the thread's `busy` flag.
-pub(crate) struct HandlerState(UnsafeCell<ThreadState>);
+pub(crate) struct HandlerState(UnsafeCell<Inner>);
+
+/// What [`HandlerState::with`] gives access to.
+pub(super) struct Inner {
+    pub(super) unwind: ThreadState,
+    pub(super) pace: Pace,
+}
 
 // SAFETY: the only access is `with`, whose callers hold the thread's `busy` flag, so there is
 // never more than one at a time; the state holds no thread-bound data.
@@ -35,7 +42,10 @@ impl std::fmt::Debug for HandlerState {
 impl HandlerState {
     /// Allocates the state.
     pub(super) fn new() -> Self {
-        Self(UnsafeCell::new(ThreadState::new()))
+        Self(UnsafeCell::new(Inner {
+            unwind: ThreadState::new(),
+            pace: Pace::default(),
+        }))
     }
 
     /// Runs `work` on the state.
@@ -45,7 +55,7 @@ impl HandlerState {
     ///
     /// # Signal safety
     /// That of `work`.
-    pub(super) unsafe fn with<R>(&self, work: impl FnOnce(&mut ThreadState) -> R) -> R {
+    pub(super) unsafe fn with<R>(&self, work: impl FnOnce(&mut Inner) -> R) -> R {
         // SAFETY: exclusive by the caller's promise.
         work(unsafe { &mut *self.0.get() })
     }

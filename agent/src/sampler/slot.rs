@@ -93,6 +93,44 @@ impl Counter {
     }
 }
 
+/// What a handler counted: `taken = lost here + written to the ring`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Signals accepted.
+    pub(crate) taken: Tally,
+    /// Of these, lost because the ring was full.
+    pub(crate) ring_full: Tally,
+    /// Of these, not looked at because sampling would have taken more time than the program.
+    pub(crate) overload: Tally,
+}
+
+impl Counts {
+    /// What went into the ring.
+    pub(crate) fn written(&self) -> Tally {
+        self.taken
+            .saturating_sub(self.ring_full)
+            .saturating_sub(self.overload)
+    }
+
+    /// What was counted since `earlier`.
+    #[cfg(feature = "tower")]
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            taken: self.taken.saturating_sub(earlier.taken),
+            ring_full: self.ring_full.saturating_sub(earlier.ring_full),
+            overload: self.overload.saturating_sub(earlier.overload),
+        }
+    }
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.taken += other.taken;
+        self.ring_full += other.ring_full;
+        self.overload += other.overload;
+    }
+}
+
 /// One timer: a session's on one thread, or a thread's own for profiled requests.
 #[derive(Debug)]
 pub(crate) struct TimerSlot {
@@ -109,6 +147,8 @@ pub(crate) struct TimerSlot {
     pub(crate) taken: Counter,
     /// Of these, lost because the ring was full.
     pub(crate) ring_full: Counter,
+    /// Of these, not looked at; see [`super::handler`].
+    pub(crate) overload: Counter,
 }
 
 static TIMERS: [OnceLock<Box<TimerSlot>>; TIMERS_MAX] = [const { OnceLock::new() }; TIMERS_MAX];
@@ -129,6 +169,7 @@ impl TimerSlot {
                 depth_max: AtomicU32::new(0),
                 taken: Counter::default(),
                 ring_full: Counter::default(),
+                overload: Counter::default(),
             })
         }))
     }
@@ -143,11 +184,21 @@ impl TimerSlot {
         self.retire();
         self.taken.reset();
         self.ring_full.reset();
+        self.overload.reset();
         self.thread.store(thread.index, Ordering::SeqCst);
         self.depth_max.store(
             u32::try_from(depth_max).unwrap_or(u32::MAX),
             Ordering::SeqCst,
         );
+    }
+
+    /// The counters as they stand.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            taken: self.taken.tally(),
+            ring_full: self.ring_full.tally(),
+            overload: self.overload.tally(),
+        }
     }
 
     /// Ends the slot's use: signals of the old generation are late from here on.

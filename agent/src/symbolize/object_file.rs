@@ -105,8 +105,9 @@ impl ObjectFile {
             .symbols
             .partition_point(|symbol| symbol.address <= address);
         let symbol = self.symbols.get(after.checked_sub(1)?)?;
-        // A stripped neighbour must not lend its name: where a size is stated it counts.
-        let inside = symbol.size == 0 || address - symbol.address < symbol.size;
+        // A neighbour must not lend its name. Hand-written assembly often states no size.
+        let size = if symbol.size == 0 { 1024 } else { symbol.size };
+        let inside = address - symbol.address < size;
         inside.then(|| readable(&symbol.name))
     }
 }

@@ -1,0 +1,96 @@
+//! Sessions with the drain held back.
+
+use std::hint::black_box;
+
+use flashlamp_profile::losses;
+
+use super::{Plan, SessionThreads};
+use crate::clock;
+use crate::drain::start_session;
+use crate::process::Process;
+use crate::sys;
+use crate::{Clock, limits};
+
+fn spin_ms(millis: u64) {
+    let end = clock::monotonic_ns() + millis * 1_000_000;
+    let mut value = 1_u64;
+    while clock::monotonic_ns() < end {
+        value = black_box(value.wrapping_mul(31));
+    }
+}
+
+fn plan(samples_max: usize) -> Plan {
+    Plan {
+        clock: Clock::Wall,
+        period_ns: 200_000,
+        depth_max: limits::DEPTH_DEFAULT,
+        threads: SessionThreads::One(sys::tid()),
+        samples_max,
+        flush_at: None,
+        window: None,
+    }
+}
+
+#[test]
+fn ring_that_nobody_drains_fills_and_counts_what_it_lost() {
+    let process = Process::current();
+    let id = start_session(process, plan(1_000_000)).unwrap();
+    let mut registry = process.lock();
+    // The drain waits for the lock. A full ring takes a while at 5 kHz and 30 frames.
+    for _ in 0..100 {
+        spin_ms(100);
+        if registry.sessions[&id]
+            .losses()
+            .contains_key(losses::RING_FULL)
+        {
+            break;
+        }
+    }
+    spin_ms(50);
+    let session = registry.finish(id).unwrap();
+    drop(registry);
+    let totals = session.totals();
+    let lost = session.losses();
+    assert!(lost[losses::RING_FULL].samples > 0, "{lost:?}");
+    assert!(!lost.contains_key(losses::UNACCOUNTED), "{lost:?}");
+    let stored = session.collection.tally();
+    let lost_total = lost.values().copied().sum::<flashlamp_profile::Tally>();
+    assert_eq!(totals.counts.taken, stored + lost_total);
+    assert_eq!(totals.drained, stored);
+}
+
+#[test]
+fn collection_that_is_full_counts_what_it_lost() {
+    let process = Process::current();
+    let id = start_session(process, plan(10)).unwrap();
+    spin_ms(100);
+    let session = process.lock().finish(id).unwrap();
+    assert_eq!(session.collection.samples.len(), 10);
+    let lost = session.losses();
+    assert!(lost["collection_full"].samples > 0, "{lost:?}");
+    let lost_total = lost.values().copied().sum::<flashlamp_profile::Tally>();
+    assert_eq!(
+        session.totals().counts.taken,
+        session.collection.tally() + lost_total
+    );
+}
+
+#[test]
+fn difference_that_nobody_explains_is_unaccounted() {
+    let process = Process::current();
+    let id = start_session(process, plan(1_000_000)).unwrap();
+    spin_ms(20);
+    let mut registry = process.lock();
+    let one = &registry.sessions[&id].timers[0];
+    // As if a handler had counted a sample and never written it.
+    one.timer.taken.add(3);
+    let session = registry.finish(id).unwrap();
+    let lost = session.losses();
+    assert_eq!(
+        (
+            lost[losses::UNACCOUNTED].samples,
+            lost[losses::UNACCOUNTED].events
+        ),
+        (1, 3)
+    );
+}

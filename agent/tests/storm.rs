@@ -1,0 +1,240 @@
+//! Many starts and stops, threads and children, under real signals at a high rate.
+#![expect(unsafe_code, reason = "fork and raise")]
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use flashlamp::{Clock, Profiler, Threads};
+
+const SHORT: Duration = Duration::from_micros(100);
+
+fn spin(rounds: u64) -> u64 {
+    (0..rounds).fold(1, |value, round| {
+        black_box(value.wrapping_mul(31).wrapping_add(round))
+    })
+}
+
+#[test]
+fn start_and_stop_in_a_storm_balance_the_books() {
+    for round in 0..150_u64 {
+        let clock = if round % 2 == 0 {
+            Clock::Wall
+        } else {
+            Clock::Cpu
+        };
+        let profiler = Profiler::builder()
+            .clock(clock)
+            .period(SHORT)
+            .start()
+            .unwrap();
+        black_box(spin(20_000 * (round % 5)));
+        let log = profiler.stop();
+        assert!(
+            !log.losses().contains_key("unaccounted"),
+            "{:?}",
+            log.losses()
+        );
+    }
+}
+
+#[test]
+fn threads_come_and_go_under_a_storm() {
+    let go_on = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while go_on.load(Ordering::Relaxed) {
+                    let short = std::thread::spawn(|| black_box(spin(100_000)));
+                    short.join().unwrap();
+                }
+            });
+        }
+        for _ in 0..10 {
+            let profiler = Profiler::builder()
+                .clock(Clock::Wall)
+                .period(SHORT)
+                .threads(Threads::All)
+                .start()
+                .unwrap();
+            let end = Instant::now() + Duration::from_millis(60);
+            while Instant::now() < end {
+                black_box(spin(1000));
+            }
+            let log = profiler.stop();
+            assert!(
+                !log.losses().contains_key("unaccounted"),
+                "{:?}",
+                log.losses()
+            );
+            assert!(!log.is_empty());
+        }
+        go_on.store(false, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn deep_stacks_at_a_short_period_do_not_stop_the_program() {
+    // Walking takes longer than the period: without care the program would stand still.
+    #[inline(never)]
+    fn deep(levels: u32, end: Instant) -> u64 {
+        if levels > 0 {
+            return black_box(deep(levels - 1, end)).wrapping_add(1);
+        }
+        let mut value = 0;
+        while Instant::now() < end {
+            value ^= spin(500);
+        }
+        value
+    }
+    let profiler = Profiler::builder()
+        .clock(Clock::Wall)
+        .period(Duration::from_micros(50))
+        .max_depth(1024)
+        .start()
+        .unwrap();
+    let end = Instant::now() + Duration::from_millis(500);
+    black_box(deep(900, end));
+    let log = profiler.stop();
+    println!("{} samples, losses {:?}", log.len(), log.losses());
+    assert!(
+        !log.losses().contains_key("unaccounted"),
+        "{:?}",
+        log.losses()
+    );
+    let lost: u64 = log.losses().values().map(|tally| tally.events).sum();
+    let counted =
+        Duration::from_micros(50) * u32::try_from(log.event_count().as_u64() + lost).unwrap();
+    assert!(
+        counted > Duration::from_millis(400),
+        "{counted:?} of 500 ms is known"
+    );
+}
+
+#[test]
+fn children_are_spawned_under_a_storm() {
+    let profiler = Profiler::builder()
+        .clock(Clock::Wall)
+        .period(SHORT)
+        .start()
+        .unwrap();
+    for _ in 0..20 {
+        let status = std::process::Command::new("true").status().unwrap();
+        assert!(status.success(), "{status}");
+    }
+    drop(profiler.stop());
+}
+
+#[test]
+fn forked_child_neither_hangs_nor_samples() {
+    let profiler = Profiler::builder()
+        .clock(Clock::Wall)
+        .period(SHORT)
+        .threads(Threads::All)
+        .on_flush(50, |log| drop(log))
+        .start()
+        .unwrap();
+    for by_drop in [true, false] {
+        black_box(spin(2_000_000));
+        // SAFETY: the child only ends its copy of the profiler and leaves by _exit; this test's
+        // process has other threads only of the profiler, whose locks the child must not need.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0);
+        if child == 0 {
+            // SAFETY: a bitwise copy that the child consumes; it leaves without unwinding, so
+            // the original is never dropped there.
+            let copy = unsafe { std::ptr::read(&raw const profiler) };
+            let empty = if by_drop {
+                drop(copy);
+                true
+            } else {
+                copy.stop().is_empty()
+            };
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(if empty { 0 } else { 3 }) };
+        }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut status = 0;
+        loop {
+            // SAFETY: `status` is a live int; WNOHANG returns at once.
+            let done = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
+            if done == child {
+                break;
+            }
+            assert!(Instant::now() < deadline, "the child hangs");
+            std::thread::yield_now();
+        }
+        assert!(
+            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+            "status {status:#x}"
+        );
+    }
+    assert!(!profiler.stop().losses().contains_key("unaccounted"));
+}
+
+#[test]
+fn forked_child_can_sample_itself() {
+    let parent = Profiler::builder()
+        .clock(Clock::Wall)
+        .period(SHORT)
+        .start()
+        .unwrap();
+    black_box(spin(1_000_000));
+    // SAFETY: the child runs the profiler, which is made for that, and leaves by _exit.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        let samples = Profiler::builder()
+            .clock(Clock::Wall)
+            .period(SHORT)
+            .start()
+            .map(|own| {
+                black_box(spin(20_000_000));
+                own.stop().len()
+            });
+        // SAFETY: ends the child at once.
+        unsafe { libc::_exit(i32::from(!matches!(samples, Ok(1..)))) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` is a live int.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert!(
+        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+        "status {status:#x}"
+    );
+    assert!(!parent.stop().is_empty());
+}
+
+static FOREIGN_SIGNALS: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn foreign_handler(_signal: libc::c_int) {
+    FOREIGN_SIGNALS.fetch_add(1, Ordering::SeqCst);
+}
+
+#[test]
+fn signal_of_somebody_else_reaches_the_previous_handler() {
+    // SAFETY: the handler only adds to an atomic.
+    unsafe {
+        libc::signal(
+            libc::SIGPROF,
+            foreign_handler as *const () as libc::sighandler_t,
+        )
+    };
+    let profiler = Profiler::builder()
+        .clock(Clock::Wall)
+        .period(SHORT)
+        .start()
+        .unwrap();
+    for _ in 0..10 {
+        // SAFETY: SIGPROF has a handler.
+        unsafe { libc::raise(libc::SIGPROF) };
+        black_box(spin(200_000));
+    }
+    let log = profiler.stop();
+    assert!(!log.is_empty());
+    assert_eq!(
+        FOREIGN_SIGNALS.load(Ordering::SeqCst),
+        10,
+        "raised ones and no timer's"
+    );
+}
