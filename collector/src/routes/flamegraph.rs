@@ -7,7 +7,7 @@ use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use flashlamp_profile::{CallTree, Column, Profile, Tally, Timestamp, encode};
 use flashlamp_viewer::{RenderError, csp, svg};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{params, tree};
@@ -256,7 +256,7 @@ impl View<'_> {
                 Ok((headers, encode::speedscope(self.profile)).into_response())
             }
             Format::Svg => self.svg(),
-            Format::Json => Ok(axum::Json(self.json()).into_response()),
+            Format::Json => self.json(),
         }
     }
 
@@ -280,29 +280,46 @@ impl View<'_> {
         Ok((headers, graph).into_response())
     }
 
-    fn json(self) -> Value {
+    fn json(self) -> Result<Response, ApiError> {
         let tree = if self.reversed {
             CallTree::reversed(self.profile, self.column)
         } else {
             CallTree::new(self.profile, self.column)
         };
-        let value_type = self.column.value_type(self.profile);
-        let mut value = json!({
-            "unit": value_type.unit,
-            "reversed": self.reversed,
-            "period_ns": self.profile.period().map(flashlamp_profile::Period::as_nanos),
-            "taken": Count::from(self.profile.taken()),
-            "stored": Count::from(self.profile.stored()),
-            "lost": Count::from(self.profile.lost()),
-            "losses": losses(self.profile.losses()),
-            "truncated": Count::from(self.profile.truncated()),
-            "nodes": tree::nodes(&tree),
-        });
-        if let (Some(fields), Value::Object(about)) = (value.as_object_mut(), self.about) {
-            fields.extend(about);
-        }
-        value
+        let document = Document {
+            about: self.about,
+            unit: &self.column.value_type(self.profile).unit,
+            reversed: self.reversed,
+            period_ns: self
+                .profile
+                .period()
+                .map(flashlamp_profile::Period::as_nanos),
+            taken: self.profile.taken().into(),
+            stored: self.profile.stored().into(),
+            lost: self.profile.lost().into(),
+            losses: losses(self.profile.losses()),
+            truncated: self.profile.truncated().into(),
+            nodes: tree::Nodes(&tree),
+        };
+        let text = serde_json::to_vec(&document).map_err(|error| ApiError::internal(&error))?;
+        Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
     }
+}
+
+/// A profile as JSON.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    about: Value,
+    unit: &'a str,
+    reversed: bool,
+    period_ns: Option<u64>,
+    taken: Count,
+    stored: Count,
+    lost: Count,
+    losses: BTreeMap<&'a str, Count>,
+    truncated: Count,
+    nodes: tree::Nodes<'a>,
 }
 
 /// Turns each stack of folded text around: leaf first. The encoder leaves no `;` in a name and
