@@ -1,7 +1,7 @@
 //! The pages of the running demo in a real browser: they work, they ask nobody else, and the
 //! console stays silent. Pictures of them are kept.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use harness::browser::Browser;
 use harness::demo::Demo;
 
@@ -71,12 +71,23 @@ fn check_search(browser: &Browser) -> Result<()> {
         !matched.to_string().contains(" 0%"),
         "something matched: {matched}"
     );
-    let marked = r#"return [...document.querySelectorAll('#frames g')].filter((g) =>
-        g.querySelector("title").textContent.includes("shop::")
-        && g.querySelector("rect").getAttribute("fill") === "rgb(230,0,230)").length"#;
+    let fills = |own: bool| {
+        let script = format!(
+            "return [...new Set([...document.querySelectorAll('#frames g')]
+                .filter((g) => g.querySelector('title').textContent.includes('shop::') === {own})
+                .map((g) => g.querySelector('rect').getAttribute('fill')))]"
+        );
+        browser.script(&script)
+    };
+    let (marked, others) = (fills(true)?, fills(false)?);
+    let [mark] = marked.as_array().map_or(&[][..], Vec::as_slice) else {
+        bail!("all that matched has one colour: {marked}");
+    };
     ensure!(
-        browser.script(marked)?.as_u64() > Some(0),
-        "what matched is marked"
+        !others
+            .as_array()
+            .is_some_and(|others| others.contains(mark)),
+        "and that is its own"
     );
     Ok(())
 }

@@ -157,12 +157,7 @@ impl Process {
     /// # Errors
     /// When it has ended.
     pub fn resident_bytes_max(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line
-            .and_then(|rest| rest.trim().strip_suffix(" kB"))
-            .context("no VmHWM")?;
-        Ok(kib.trim().parse::<u64>()? * 1024)
+        memory_bytes(self.id(), "VmHWM:")
     }
 
     /// The processes that descend from the program and still run, with their command lines.
@@ -201,4 +196,21 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The memory that a process has resident now, in bytes (`VmRSS`).
+///
+/// # Errors
+/// When it has ended.
+pub fn resident_bytes(pid: u32) -> Result<u64> {
+    memory_bytes(pid, "VmRSS:")
+}
+
+fn memory_bytes(pid: u32, field: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let kib = line
+        .and_then(|rest| rest.trim().strip_suffix(" kB"))
+        .context("no such field")?;
+    Ok(kib.trim().parse::<u64>()? * 1024)
 }

@@ -2,15 +2,16 @@
 
 use crate::source::{self, Source};
 
-/// The block that an import of a file belongs to.
-fn block(file: &str, import: &str) -> u8 {
-    let root = import.trim_start_matches("use ");
-    let root = root.split([':', ';', ' ']).next().unwrap_or_default();
+/// The block that an import belongs to; none for what the file's own child modules hold, which
+/// stands where it reads best.
+fn block(file: &str, import: &str) -> Option<u8> {
+    let path = import.split_once("use ").map_or(import, |(_, path)| path);
+    let root = path.split([':', ';', ' ']).next().unwrap_or_default();
     match root {
-        "std" | "core" | "alloc" => 0,
-        "crate" | "super" | "self" => 2,
-        child if file.contains(&format!("mod {child};\n")) => 2,
-        _ => 1,
+        "std" | "core" | "alloc" => Some(0),
+        "crate" | "super" | "self" => Some(2),
+        child if file.contains(&format!("mod {child};\n")) => None,
+        _ => Some(1),
     }
 }
 
@@ -19,7 +20,10 @@ fn imports(source: &Source) -> Vec<(usize, bool, String)> {
     let mut found = Vec::new();
     let mut after_empty = true;
     for (line, text) in (1..).zip(source.text.lines()) {
-        if text.starts_with("use ") {
+        if ["use ", "pub use ", "pub(crate) use "]
+            .iter()
+            .any(|start| text.starts_with(start))
+        {
             found.push((line, after_empty, text.to_owned()));
         }
         let opens_an_item = [
@@ -33,7 +37,9 @@ fn imports(source: &Source) -> Vec<(usize, bool, String)> {
         if opens_an_item.iter().any(|start| text.starts_with(start)) {
             break;
         }
-        after_empty = text.trim().is_empty();
+        if !text.starts_with("#[") {
+            after_empty = text.trim().is_empty();
+        }
     }
     found
 }
@@ -47,8 +53,8 @@ fn imports_stand_in_three_blocks() {
                 continue;
             };
             let right = match (block(&source.text, above), block(&source.text, below)) {
-                (a, b) if a == b => true,
-                (a, b) => a < b && *after_empty,
+                (Some(a), Some(b)) if a != b => a < b && *after_empty,
+                _ => true,
             };
             if !right {
                 broken.push(format!("{}:{line}: {below}", source.path));
