@@ -205,9 +205,7 @@ impl Shared {
             let lost = session.losses();
             self.queue.enter(|ledger| {
                 ledger.ended_taken += totals.counts.taken;
-                for (reason, tally) in &lost {
-                    *ledger.ended_lost.entry(reason).or_default() += *tally;
-                }
+                ledger.add_ended_losses(&lost);
             });
             session.seal_window(true);
         }

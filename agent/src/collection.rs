@@ -81,6 +81,18 @@ pub(crate) struct Resolver<'a> {
     pub(crate) jit: &'a JitMap,
 }
 
+/// A sample as it comes out of a ring.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Drained<'a> {
+    pub(crate) header: &'a Header,
+    /// Leaf first.
+    pub(crate) addresses: &'a [u64],
+    /// The thread's id and name.
+    pub(crate) thread: (i32, &'a Arc<str>),
+    /// What it weighs on its session's clock.
+    pub(crate) value_ns: u64,
+}
+
 impl Collection {
     /// An empty collection that keeps at most this many samples.
     pub(crate) fn new(samples_max: usize) -> Self {
@@ -111,15 +123,14 @@ impl Collection {
             .sum()
     }
 
-    /// Adds a drained record: `addresses` leaf first. `value_ns` is its weight.
-    pub(crate) fn add(
-        &mut self,
-        header: &Header,
-        addresses: &[u64],
-        thread: (i32, &Arc<str>),
-        value_ns: u64,
-        resolver: &Resolver<'_>,
-    ) {
+    /// Adds a drained sample.
+    pub(crate) fn add(&mut self, drained: &Drained<'_>, resolver: &Resolver<'_>) {
+        let Drained {
+            header,
+            addresses,
+            thread,
+            value_ns,
+        } = *drained;
         if self.is_full() {
             self.overflow += Tally::one(EventCount::new(u64::from(header.events)));
             return;

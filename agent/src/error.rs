@@ -10,7 +10,7 @@ use crate::sys;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// Not Linux on x86_64: build without the profiler there.
+    /// Not Linux on `x86_64`: build without the profiler there.
     #[error("start sampling: only Linux on x86_64 is supported so far")]
     UnsupportedPlatform,
     /// The period is zero.
@@ -121,7 +121,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// The error of timer_create(2) in the caller's terms.
+    /// The error of `timer_create(2)` in the caller's terms.
     pub(crate) fn of_timer(source: io::Error) -> Self {
         match source.raw_os_error() {
             Some(libc::EAGAIN) => Self::NoTimersLeft {

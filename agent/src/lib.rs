@@ -40,7 +40,7 @@
 //!
 //! # Where it works
 //!
-//! Linux on x86_64, glibc. Elsewhere it compiles for Linux only, and starting is a
+//! Linux on `x86_64`, glibc. Elsewhere it compiles for Linux only, and starting is a
 //! [`StartError`].
 
 #[cfg(feature = "http")]

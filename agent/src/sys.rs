@@ -56,8 +56,10 @@ pub(crate) const fn thread_cpu_clock(tid: i32) -> libc::clockid_t {
 /// # Signal safety
 /// Reads a thread-local integer of libc.
 pub(crate) fn errno() -> i32 {
-    // SAFETY: __errno_location returns this thread's errno, valid while the thread lives.
-    unsafe { *libc::__errno_location() }
+    // SAFETY: takes no argument and always succeeds.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: it points to this thread's errno, valid while the thread lives.
+    unsafe { *errno }
 }
 
 /// Sets the calling thread's errno.
@@ -65,12 +67,14 @@ pub(crate) fn errno() -> i32 {
 /// # Signal safety
 /// Writes a thread-local integer of libc.
 pub(crate) fn set_errno(value: i32) {
-    // SAFETY: as in `errno`; nobody else writes this thread's errno meanwhile.
-    unsafe { *libc::__errno_location() = value }
+    // SAFETY: takes no argument and always succeeds.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: it points to this thread's errno, which nobody else writes.
+    unsafe { *errno = value };
 }
 
 /// Copies memory of process `pid` (our own) from `address` on; returns the words copied, 0
-/// where nothing could be read. Never faults: the kernel checks the range (process_vm_readv(2)).
+/// where nothing could be read. Never faults: the kernel checks the range (`process_vm_readv(2)`).
 ///
 /// # Signal safety
 /// One system call, two at a page boundary; may set errno.
@@ -145,7 +149,7 @@ pub(crate) fn random_u64() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// A kernel timer that signals one thread (timer_create(2) with `SIGEV_THREAD_ID`).
+/// A kernel timer that signals one thread (`timer_create(2)` with `SIGEV_THREAD_ID`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KernelTimer(libc::c_int);
 

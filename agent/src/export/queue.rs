@@ -72,6 +72,15 @@ pub(crate) struct Ledger {
     pub(crate) waiting: Tally,
 }
 
+impl Ledger {
+    /// Enters what a session lost that has ended.
+    pub(crate) fn add_ended_losses(&mut self, losses: &Losses) {
+        for (reason, tally) in losses {
+            *self.ended_lost.entry(reason).or_default() += *tally;
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     items: VecDeque<Item>,
@@ -161,25 +170,18 @@ impl Queue {
                     Duration::from_nanos(item.ready_ns.saturating_sub(clock::monotonic_ns()))
                 }
             };
-            if wait.is_zero() {
-                let mut item = state.pop()?;
-                if matches!(item.kind, Kind::Window { .. }) {
-                    item.carried = std::mem::take(&mut state.carried);
-                    // A quiet window has nothing to tell.
-                    if item.chunk.collection.samples.is_empty()
-                        && item.chunk.losses.is_empty()
-                        && item.carried.is_empty()
-                    {
-                        self.changed.notify_all();
-                        continue;
-                    }
-                }
-                state.sending = true;
+            if !wait.is_zero() {
+                let wait = wait.min(Duration::from_secs(3600));
+                let waited = self.changed.wait_timeout(state, wait);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            let item = state.pop_to_send()?;
+            state.sending = !item.is_quiet();
+            self.changed.notify_all();
+            if state.sending {
                 return Some(item);
             }
-            let wait = wait.min(Duration::from_secs(3600));
-            let waited = self.changed.wait_timeout(state, wait);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -292,7 +294,26 @@ impl Queue {
     }
 }
 
+impl Item {
+    /// A window that has nothing to tell.
+    fn is_quiet(&self) -> bool {
+        matches!(self.kind, Kind::Window { .. })
+            && self.chunk.collection.samples.is_empty()
+            && self.chunk.losses.is_empty()
+            && self.carried.is_empty()
+    }
+}
+
 impl State {
+    /// The next piece; a window takes along what is to be told of earlier ones.
+    fn pop_to_send(&mut self) -> Option<Item> {
+        let mut item = self.pop()?;
+        if matches!(item.kind, Kind::Window { .. }) {
+            item.carried = std::mem::take(&mut self.carried);
+        }
+        Some(item)
+    }
+
     fn pop(&mut self) -> Option<Item> {
         let item = self.items.pop_front()?;
         self.samples = self

@@ -79,23 +79,22 @@ impl JitMap {
     /// The function that held `address` at `time_ns`; the latest where several did.
     pub(crate) fn name_at(&self, address: u64, time_ns: u64) -> Option<Arc<str>> {
         let lowest = address.saturating_sub(self.longest);
-        let mut best: Option<&Function> = None;
-        for (start, functions) in self.functions.range(lowest..=address).rev() {
-            for function in functions {
-                let inside = address - start < function.len;
-                let alive = function.from_ns <= time_ns
-                    && function.until_ns.is_none_or(|until| time_ns <= until);
-                let later = best.is_none_or(|best| function.serial > best.serial);
-                if inside && alive && later {
-                    best = Some(function);
-                }
-            }
-            // Functions do not overlap unless code was replaced; the nearest start decides then.
-            if best.is_some() {
-                break;
-            }
-        }
-        best.map(|function| Arc::clone(&function.name))
+        // Functions do not overlap unless code was replaced; the nearest start decides then.
+        self.functions
+            .range(lowest..=address)
+            .rev()
+            .find_map(|(start, functions)| {
+                let held = |function: &&Function| {
+                    let inside = address - start < function.len;
+                    let ended = function.until_ns.is_some_and(|until| until < time_ns);
+                    inside && function.from_ns <= time_ns && !ended
+                };
+                let latest = functions
+                    .iter()
+                    .filter(held)
+                    .max_by_key(|function| function.serial)?;
+                Some(Arc::clone(&latest.name))
+            })
     }
 }
 

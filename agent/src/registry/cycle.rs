@@ -1,8 +1,9 @@
 //! One round of the drain.
 
-use std::sync::PoisonError;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 
-use super::Registry;
+use super::{Registry, Session};
 use crate::clock;
 use crate::collection::Resolver;
 use crate::limits;
@@ -16,10 +17,7 @@ impl Registry {
         if elapsed(self.modules_checked_ns, now, limits::MODULE_CHECK_INTERVAL) {
             self.refresh_modules();
         }
-        let some_sample_all = self
-            .sessions
-            .values()
-            .any(super::Session::samples_all_threads);
+        let some_sample_all = self.sessions.values().any(Session::samples_all_threads);
         let pause = if some_sample_all {
             limits::THREAD_SCAN_INTERVAL
         } else {
@@ -55,22 +53,9 @@ impl Registry {
         };
         let began = clock::monotonic_ns();
         for (tid, thread) in &self.threads {
+            let name = (*tid, &thread.name);
             while thread.slot.ring.pop(&mut self.record) {
-                let Some((header, addresses)) = record::parse(&self.record) else {
-                    continue;
-                };
-                let Some(session) = self.sessions.get_mut(&header.session) else {
-                    continue;
-                };
-                let value_ns = session.count_drained(header.events);
-                let collection = session.collection_for(header.time_ns);
-                collection.add(
-                    &header,
-                    addresses,
-                    (*tid, &thread.name),
-                    value_ns,
-                    &resolver,
-                );
+                take_in(&self.record, name, &mut self.sessions, &resolver);
             }
         }
         // What was sampled before the last round began is drained by now: forget what ended
@@ -80,7 +65,22 @@ impl Registry {
     }
 }
 
-impl super::Session {
+/// Adds a record to its session; one of a session that has ended is left out, and that
+/// session's books have told so.
+fn take_in(
+    record: &[u64],
+    thread: (i32, &Arc<str>),
+    sessions: &mut BTreeMap<u32, Session>,
+    resolver: &Resolver<'_>,
+) {
+    if let Some((header, addresses)) = record::parse(record)
+        && let Some(session) = sessions.get_mut(&header.session)
+    {
+        session.add(&header, addresses, thread, resolver);
+    }
+}
+
+impl Session {
     /// Hands the samples to the flush callback when there are enough.
     fn flush_if_due(&mut self) {
         let Some(flush) = &self.flush_at else { return };

@@ -283,16 +283,7 @@ impl Registry {
             .collect();
         for tid in live.difference(&own) {
             for id in &all {
-                let known = self
-                    .sessions
-                    .get(id)
-                    .is_some_and(|session| session.has_timer(*tid));
-                if known || self.add_timer(*id, *tid).is_ok() {
-                    continue;
-                }
-                if let Some(session) = self.sessions.get_mut(id) {
-                    session.missed_threads.insert(*tid);
-                }
+                self.add_new_thread(*id, *tid);
             }
         }
         for (tid, thread) in &mut self.threads {
@@ -300,6 +291,20 @@ impl Registry {
                 thread.name_reads += 1;
                 thread.name = Arc::from(threads::name(*tid));
             }
+        }
+    }
+
+    /// Gives a session a timer on a thread that it does not have; notes where that fails.
+    fn add_new_thread(&mut self, session: u32, tid: i32) {
+        let known = self
+            .sessions
+            .get(&session)
+            .is_some_and(|session| session.has_timer(tid));
+        if known || self.add_timer(session, tid).is_ok() {
+            return;
+        }
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.missed_threads.insert(tid);
         }
     }
 

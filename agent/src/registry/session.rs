@@ -1,6 +1,7 @@
 //! One session: a profiler, an agent's continuous profile, or one request.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use flashlamp_profile::{EventCount, Tally, losses};
@@ -8,7 +9,8 @@ use flashlamp_profile::{EventCount, Tally, losses};
 use super::window::Window;
 use crate::Clock;
 use crate::clock::Anchor;
-use crate::collection::{COLLECTION_FULL, Chunk, Collection, Losses, OVERLOAD};
+use crate::collection::{COLLECTION_FULL, Chunk, Collection, Drained, Losses, OVERLOAD, Resolver};
+use crate::ring::record::Header;
 use crate::sampler::slot::{Counts, ThreadSlot, TimerSlot};
 use crate::sys::KernelTimer;
 
@@ -141,10 +143,24 @@ impl Session {
         self.timers.iter().any(|one| one.tid == tid)
     }
 
-    /// Counts a drained record; returns its weight on the session's clock.
-    pub(super) fn count_drained(&mut self, events: u32) -> u64 {
-        self.drained += Tally::one(EventCount::new(u64::from(events)));
-        u64::from(events).saturating_mul(self.period_ns)
+    /// Takes in a drained record: `addresses` leaf first.
+    pub(super) fn add(
+        &mut self,
+        header: &Header,
+        addresses: &[u64],
+        thread: (i32, &Arc<str>),
+        resolver: &Resolver<'_>,
+    ) {
+        let events = EventCount::new(u64::from(header.events));
+        self.drained += Tally::one(events);
+        let value_ns = events.as_u64().saturating_mul(self.period_ns);
+        let sample = Drained {
+            header,
+            addresses,
+            thread,
+            value_ns,
+        };
+        self.collection_for(header.time_ns).add(&sample, resolver);
     }
 
     /// Keeps the counts of a timer that is no longer used.

@@ -77,9 +77,7 @@ impl EndedRequest {
         let taken = self.counts.taken;
         self.shared.queue.enter(|ledger| {
             ledger.requests_taken += taken;
-            for (reason, tally) in &chunk.losses {
-                *ledger.ended_lost.entry(reason).or_default() += *tally;
-            }
+            ledger.add_ended_losses(&chunk.losses);
         });
         let names = self
             .shared
@@ -97,9 +95,7 @@ impl EndedRequest {
             entry,
             name: self.name,
         };
-        self.shared
-            .queue
-            .push(kind, chunk, std::time::Duration::ZERO);
+        self.shared.queue.push(kind, chunk, Duration::ZERO);
         self.shared.profiled_requests.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -37,7 +37,7 @@ impl Local {
     /// The calling thread's wall timer, created the first time.
     ///
     /// # Errors
-    /// That of timer_create(2), or a full table.
+    /// That of `timer_create(2)`, or a full table.
     pub(super) fn wall_timer(process: &'static Process) -> io::Result<WallTimer> {
         let made = Self::with(process, |local| {
             if let Some(wall) = local.wall {
@@ -62,14 +62,13 @@ impl Local {
                 .is_some_and(|local| std::ptr::eq(local.process, process));
             if !known {
                 let slot = process.lock().thread_slot(sys::tid());
-                // One of before a fork: its timer was the parent's.
-                if let Some(mut stale) = local.replace(Self {
+                let stale = local.replace(Self {
                     process,
                     slot,
                     wall: None,
-                }) {
-                    stale.wall = None;
-                }
+                });
+                // One of before a fork: its timer was the parent's.
+                stale.into_iter().for_each(|mut stale| stale.wall = None);
             }
             local.as_mut().map(work)
         };

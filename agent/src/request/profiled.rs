@@ -74,7 +74,7 @@ impl ProfiledRequest {
             return Err(Refusal::Stopped);
         }
         let process = shared.process;
-        let wall = Local::wall_timer(process).map_err(|_| Refusal::NoTimer)?;
+        let wall = Local::wall_timer(process).map_err(|_refused| Refusal::NoTimer)?;
         if wall.timer.session.load(Ordering::Relaxed) != 0 {
             return Err(Refusal::Nested);
         }
@@ -84,7 +84,7 @@ impl ProfiledRequest {
             shared
                 .profiled_requests
                 .fetch_update(Ordering::AcqRel, Ordering::Acquire, admit);
-        admitted.map_err(|_| Refusal::TooMany)?;
+        admitted.map_err(|_count| Refusal::TooMany)?;
         let plan = Plan {
             clock: Clock::Wall,
             period_ns: clock::nanos(toggle.period),
@@ -149,7 +149,7 @@ impl ProfiledRequest {
     }
 
     /// The request is over; the drain collects the last of its samples and sends the profile.
-    pub(super) fn end(mut self: Box<Self>, shared: &Arc<Shared>) {
+    pub(super) fn end(mut self, shared: &Arc<Shared>) {
         let end_ns = clock::monotonic_ns();
         self.add_gap(end_ns);
         if !self.process.is_current() {
@@ -181,13 +181,9 @@ impl Drop for ArmedPoll<'_> {
         if let Some((wall, before)) = self.armed {
             // On this thread the handler cannot run while we do, so after the timer is disarmed
             // and the session is cleared the counters are final.
-            if let Ok(left) = wall.kernel.set(Duration::ZERO, Duration::ZERO) {
-                self.request.phase = if left.is_zero() {
-                    self.request.period
-                } else {
-                    left
-                };
-            }
+            let left = wall.kernel.set(Duration::ZERO, Duration::ZERO).ok();
+            let left = left.filter(|left| !left.is_zero());
+            self.request.phase = left.unwrap_or(self.request.period);
             wall.timer.session.store(0, Ordering::SeqCst);
             self.request.counts += wall.timer.counts().since(&before);
         }

@@ -2,7 +2,7 @@
 //!
 //! **Ordering of `busy`, `generation` and `session`.** The handler sets the thread's `busy`
 //! flag, then looks at the timer's generation and session; whoever ends a session changes
-//! these, then waits until `busy` is 0. All of it is SeqCst, so one of the two sees the other:
+//! these, then waits until `busy` is 0. All of it is `SeqCst`, so one of the two sees the other:
 //! after the wait no handler can write for the ended session, and its counters are final.
 #![expect(unsafe_code, reason = "a signal handler gets raw pointers")]
 #![deny(
@@ -35,7 +35,7 @@ pub(crate) static LATE_SIGNALS: AtomicU64 = AtomicU64::new(0);
 ///
 /// # Signal safety
 /// Keeps errno; takes no lock, allocates and formats nothing; its system calls are gettid(2)
-/// and process_vm_readv(2); bounded by the maximum depth and [`crate::limits::STACK_READS_MAX`].
+/// and `process_vm_readv(2)`; bounded by the maximum depth and [`crate::limits::STACK_READS_MAX`].
 pub(super) extern "C" fn on_sigprof(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let errno = sys::errno();
     // SAFETY: the kernel passes a valid siginfo and context with SA_SIGINFO (sigaction(2)).
@@ -85,11 +85,12 @@ fn on_expiry(timer: &TimerSlot, value: u64, events: u32, registers: Registers) {
     let session = timer.session.load(Ordering::SeqCst);
     if session != 0 && timer.is_current(value) {
         timer.taken.add(events);
+        let signal = (session, events, registers);
         // SAFETY: we hold this thread's `busy` flag.
         unsafe {
-            thread
-                .state
-                .with(|state| sample(timer, thread, state, (session, events, registers)))
+            thread.state.with(|state| {
+                sample(timer, thread, state, signal);
+            });
         };
     } else {
         LATE_SIGNALS.fetch_add(1, Ordering::Relaxed);

@@ -4,8 +4,8 @@
 //! 0 to 1: only the handler of that very thread does, and it clears the flag when it is done.
 //!
 //! **The unwind tables** ([`publish`], [`with_tables`]) are replaced as a whole. A handler sets
-//! `busy` (SeqCst), then loads the pointer (SeqCst); the publisher swaps the pointer (SeqCst),
-//! then looks at every `busy` (SeqCst). In the single order of these four operations either the
+//! `busy` (`SeqCst`), then loads the pointer (`SeqCst`); the publisher swaps the pointer (`SeqCst`),
+//! then looks at every `busy` (`SeqCst`). In the single order of these four operations either the
 //! handler loads the new pointer, or the publisher sees `busy` and keeps the old tables for
 //! another round. A flag that is seen 0 also orders that handler's reads before the free
 //! (its last store is a Release, the look an Acquire).

@@ -1,7 +1,7 @@
 //! What the handler reaches: one slot for each thread, one for each timer.
 //!
 //! Slots are made by the drain side, found by index through static tables, reused and never
-//! freed: a signal that arrives late (it may stay pending after timer_delete(2)) always finds
+//! freed: a signal that arrives late (it may stay pending after `timer_delete(2)`) always finds
 //! live memory, and the generation in its value tells that it is late.
 
 use std::sync::OnceLock;
@@ -207,7 +207,7 @@ impl TimerSlot {
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The value for timer_create(2): magic (16) | generation (16) | index (32).
+    /// The value for `timer_create(2)`: magic (16) | generation (16) | index (32).
     pub(crate) fn signal_value(&self) -> u64 {
         let generation = u64::from(self.generation.load(Ordering::SeqCst) & 0xffff);
         MAGIC << 48 | generation << 32 | u64::from(self.index)

@@ -46,7 +46,7 @@ impl ThreadState {
 /// return addresses, until it returns false (which makes the result [`Quality::Truncated`]).
 ///
 /// # Signal safety
-/// No lock, no allocation; reads the stack only through process_vm_readv(2), a bounded number
+/// No lock, no allocation; reads the stack only through `process_vm_readv(2)`, a bounded number
 /// of times; may set errno.
 pub(crate) fn walk(
     tables: &Tables,

@@ -1,7 +1,7 @@
 //! Fault-safe reads of the stack, a window at a time.
 //!
 //! A wrong unwind rule may point anywhere, so the stack is never dereferenced: the kernel
-//! copies a window of it (process_vm_readv(2)), and words are taken from the copy.
+//! copies a window of it (`process_vm_readv(2)`), and words are taken from the copy.
 
 use crate::limits::{STACK_READS_MAX, STACK_WINDOW_WORDS};
 use crate::sys;

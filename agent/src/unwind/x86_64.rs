@@ -1,4 +1,4 @@
-//! The registers of an interrupted x86_64 thread.
+//! The registers of an interrupted `x86_64` thread.
 
 use framehop::UnwindRegsNative;
 
