@@ -1,4 +1,7 @@
 //! A web service with Flashlamp in it: the ten lines of the README, as a program.
+//!
+//! Whether `X-Flashlamp: profile` is obeyed is for whoever runs it to say: on a machine of one's
+//! own, `FLASHLAMP_ALLOW_UNSIGNED_TOGGLES=1` does.
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
+use flashlamp_collector::config::DEFAULT_LISTEN;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -34,13 +35,18 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
     /// Where the collector listens: its pages are here.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4140")]
+    #[arg(long, value_name = "ADDR", env = "FLASHLAMP_LISTEN", default_value = DEFAULT_LISTEN)]
     pub(crate) listen: String,
     /// Where the shop listens.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4141")]
     pub(crate) shop_listen: String,
     /// Folder for what the collector stores; it stays when the demo stops.
-    #[arg(long, value_name = "DIR", default_value = "flashlamp-data")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "FLASHLAMP_DATA",
+        default_value = "flashlamp-data"
+    )]
     pub(crate) data: PathBuf,
     /// Stop after this time, such as 20s or 5m, rather than at Ctrl-C.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]

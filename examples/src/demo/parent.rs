@@ -58,7 +58,7 @@ async fn together(
         () = time(args.run_for) => Ok(()),
     };
     drop(customers);
-    console::say("\nStopping. Once more Ctrl-C kills.");
+    console::say("\nStopping (Ctrl-C again kills).");
     let stopped = tokio::select! {
         stopped = stop(collector, shop) => stopped,
         // What is dropped here kills its process.

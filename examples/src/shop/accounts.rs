@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::error::ShopError;
 
 const HASH_BYTES: usize = 32;
-const MEMORY_KIB: u32 = 8 * 1024;
+const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 
 /// What a customer types.

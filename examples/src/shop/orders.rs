@@ -16,11 +16,19 @@ struct StoredLine {
     count: u64,
 }
 
+/// What a statement needs of a product's attributes.
+#[derive(Debug, Deserialize)]
+struct Attributes {
+    material: String,
+}
+
 /// A line of an order, as a reader wants it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line {
     /// The product's name.
     pub name: String,
+    /// What it is made of.
+    pub material: String,
     /// How many were bought.
     pub count: u64,
     /// The price of all of them, in cents.
@@ -109,18 +117,22 @@ pub fn statement(database: &Database, id: u64) -> Result<Vec<Order>, ShopError> 
 }
 
 /// Looks each line's product up: one query for each, as an object mapper would.
-fn price(connection: &rusqlite::Connection, stored: &[StoredLine]) -> rusqlite::Result<Vec<Line>> {
-    let mut select = connection.prepare_cached("SELECT name, cents FROM product WHERE id = ?1")?;
+fn price(connection: &rusqlite::Connection, stored: &[StoredLine]) -> Result<Vec<Line>, ShopError> {
+    let mut select =
+        connection.prepare_cached("SELECT name, cents, attributes FROM product WHERE id = ?1")?;
     let mut priced = Vec::with_capacity(stored.len());
     for line in stored {
-        priced.push(select.query_row([line.product], |row| {
-            let cents: u64 = row.get(1)?;
-            Ok(Line {
-                name: row.get(0)?,
-                count: line.count,
-                cents: cents * line.count,
-            })
-        })?);
+        let (name, cents, attributes) = select.query_row([line.product], |row| {
+            Ok((row.get(0)?, row.get::<_, u64>(1)?, row.get::<_, String>(2)?))
+        })?;
+        let Attributes { material } =
+            serde_json::from_str(&attributes).map_err(|error| ShopError::Render(error.into()))?;
+        priced.push(Line {
+            name,
+            material,
+            count: line.count,
+            cents: cents * line.count,
+        });
     }
     Ok(priced)
 }

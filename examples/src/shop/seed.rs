@@ -6,9 +6,9 @@ use serde_json::json;
 /// How many products the catalogue holds.
 pub const PRODUCT_COUNT: u64 = 4_000;
 /// How many customers the shop has.
-pub const CUSTOMER_COUNT: u64 = 150;
+pub const CUSTOMER_COUNT: u64 = 40;
 /// How many orders were placed before the shop started.
-pub const ORDER_COUNT: u64 = 15_000;
+pub const ORDER_COUNT: u64 = 24_000;
 /// How many reviews were written before the shop started.
 pub const REVIEW_COUNT: u64 = 300;
 
