@@ -9,8 +9,10 @@ use super::layout::{bar, name, ratio};
 use crate::svg::{Options, Unit};
 use crate::{format, link, text};
 
-/// How many functions are taken by self, and how many by total; both lists overlap.
-const ROWS_EACH_MAX: usize = 40;
+/// How many functions are taken by self.
+const BY_SELF_MAX: usize = 60;
+/// How many functions are taken by total: more, for the first dozens are often the runtime's.
+const BY_TOTAL_MAX: usize = 100;
 
 /// Functions by self, then by total, in the column and unit of the graph.
 ///
@@ -61,7 +63,9 @@ fn function_row(row: &FunctionRow, options: &Options, total: u64, page_url: &str
                     (name(&row.name))
                 }
             }
-            td.file { @if let Some(file) = &row.file { (name(file)) } }
+            td.file { @if let Some(file) = &row.file {
+                span title=(text::visible(file)) { (name(short_path(file))) }
+            } }
         }
     }
 }
@@ -95,13 +99,13 @@ const fn in_unit(unit: Unit) -> &'static str {
 fn heaviest(mut rows: Vec<FunctionRow>) -> Vec<FunctionRow> {
     // They come by total.
     let mut chosen: Vec<FunctionRow> = Vec::new();
-    if rows.len() > ROWS_EACH_MAX {
-        let rest = rows.split_off(ROWS_EACH_MAX);
+    if rows.len() > BY_TOTAL_MAX {
+        let rest = rows.split_off(BY_TOTAL_MAX);
         chosen = std::mem::replace(&mut rows, rest);
         rows.sort_by_key(|row| Reverse(row.self_value));
         let heavy_self = rows
             .into_iter()
-            .take(ROWS_EACH_MAX)
+            .take(BY_SELF_MAX)
             .filter(|row| row.self_value != 0);
         chosen.extend(heavy_self);
     } else {
@@ -112,6 +116,23 @@ fn heaviest(mut rows: Vec<FunctionRow>) -> Vec<FunctionRow> {
         weight(a).cmp(&weight(b)).then_with(|| a.name.cmp(&b.name))
     });
     chosen
+}
+
+/// The end of a source path that tells it apart: from the package on for dependencies and the
+/// standard library, else the last four parts.
+fn short_path(path: &str) -> &str {
+    let after = |marker: &str, parts: usize| {
+        let rest = path.split_once(marker)?.1;
+        rest.splitn(parts + 1, '/').nth(parts)
+    };
+    // `…/registry/src/HOST-HASH/hyper-1.12.0/src/…` and `/rustc/HASH/library/core/src/…`
+    let known = after("/registry/src/", 1).or_else(|| after("/rustc/", 1));
+    let last_parts = || {
+        path.rmatch_indices('/')
+            .nth(3)
+            .map_or(path, |(at, _)| &path[at + 1..])
+    };
+    known.unwrap_or_else(last_parts)
 }
 
 /// The page with a search for exactly this function, as the graph's script reads it.
@@ -149,12 +170,28 @@ mod tests {
             self_value,
             total,
         };
-        let mut rows: Vec<_> = (0..100).map(|index| row(index, 0, 1000 - index)).collect();
-        rows.extend((100..200).map(|index| row(index, 300 - index, 300 - index)));
+        let mut rows: Vec<_> = (0..200).map(|index| row(index, 0, 1000 - index)).collect();
+        rows.extend((200..400).map(|index| row(index, 500 - index, 500 - index)));
         let names: Vec<_> = heaviest(rows).into_iter().map(|row| row.name).collect();
-        assert_eq!(names.len(), 2 * ROWS_EACH_MAX);
-        assert_eq!(names[0], "f100");
+        assert_eq!(names.len(), BY_SELF_MAX + BY_TOTAL_MAX);
+        assert_eq!(names[0], "f200");
         assert!(names.contains(&"f000".to_owned()));
-        assert!(!names.contains(&"f050".to_owned()));
+        assert!(!names.contains(&"f150".to_owned()));
+    }
+
+    #[test]
+    fn paths_are_shortened_to_what_tells_them_apart() {
+        let check = |path, expected| assert_eq!(short_path(path), expected);
+        check(
+            "/home/me/.cargo/registry/src/host-1a/hyper-1.12.0/src/a.rs",
+            "hyper-1.12.0/src/a.rs",
+        );
+        check(
+            "/rustc/5980/library/core/src/ops/function.rs",
+            "library/core/src/ops/function.rs",
+        );
+        check("/home/me/work/shop/src/cart.rs", "work/shop/src/cart.rs");
+        check("src/main.rs", "src/main.rs");
+        check("", "");
     }
 }

@@ -236,7 +236,7 @@ fn settings(layout: Layout) -> inferno_graph::Options<'static> {
     };
     settings.flame_chart = true; // the order of the lines is ours
     settings.min_width = 0.0; // `prune` did that
-    settings.frame_height = 18;
+    settings.frame_height = 17;
     settings.name_type = String::new();
     settings.text_truncate_direction = inferno_graph::TextTruncateDirection::Left;
     let white = inferno_graph::color::Color {

@@ -383,7 +383,7 @@ proptest! {
         frames.sort_by_key(|frame| (frame.y, frame.x));
         let total: u64 = stacks.iter().map(|(_, weight)| weight).sum();
         prop_assert_eq!(frames[0].width, total);
-        let level_height = 18;
+        let level_height = 17;
         for pair in frames.windows(2).filter(|pair| pair[0].y == pair[1].y) {
             prop_assert!(pair[0].x + pair[0].width <= pair[1].x, "{:?}", pair);
         }
