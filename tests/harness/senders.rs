@@ -144,7 +144,20 @@ pub fn stored(collector: &Collector, hour: u64) -> Result<Stacks> {
     let until = hour + HOUR;
     let path =
         format!("/api/v1/flamegraph?service={SERVICE}&from={hour}&until={until}&format=folded");
-    Ok(folded::sum(&collector.text(&path)?))
+    let answer = collector.get(&path)?;
+    // Nothing stored at all is an answer too.
+    ensure!(
+        matches!(answer.status, 200 | 404),
+        "{path}: {} {}",
+        answer.status,
+        answer.text()
+    );
+    let text = if answer.status == 200 {
+        answer.text()
+    } else {
+        String::new()
+    };
+    Ok(folded::sum(&text))
 }
 
 /// Checks what a restarted collector holds: each acknowledged window once, each open one at most
