@@ -1,7 +1,8 @@
 //! The program `flashlamp`.
 #![forbid(unsafe_code)]
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -9,8 +10,20 @@ use flashlamp_collector::config::{Cli, Command};
 use flashlamp_collector::{Collector, shutdown};
 use tracing_subscriber::EnvFilter;
 
-fn main() -> anyhow::Result<()> {
-    let Cli { command } = Cli::parse();
+fn main() -> ExitCode {
+    let Err(error) = run(Cli::parse()) else {
+        return ExitCode::SUCCESS;
+    };
+    let mut text = format!("error: {error}\n");
+    for cause in error.chain().skip(1) {
+        text.push_str(&format!("  caused by: {cause}\n"));
+    }
+    // Where nobody reads standard error, the exit code has to do.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::FAILURE
+}
+
+fn run(Cli { command }: Cli) -> anyhow::Result<()> {
     let filter =
         EnvFilter::try_from_env("FLASHLAMP_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -18,7 +31,7 @@ fn main() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let runtime = tokio::runtime::Runtime::new().context("failed to start the runtime")?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     match command {
         Command::Serve(args) => runtime.block_on(async {
             let collector = Collector::bind(args.into_config()).await?;

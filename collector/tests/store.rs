@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flashlamp_collector::aggregate::query::{self, Query};
-use flashlamp_collector::aggregate::window::{Span, Window};
+use flashlamp_collector::aggregate::window::{Identity, Span, Window};
 use flashlamp_collector::compact::{self, Step};
 use flashlamp_collector::random;
 use flashlamp_collector::series::Clock;
-use flashlamp_collector::store::keys::{Bucket, Series};
+use flashlamp_collector::store::keys::{self, Bucket, Series};
 use flashlamp_collector::store::sqlite::{Options, SqliteStore};
-use flashlamp_collector::store::{Store, WriteError};
+use flashlamp_collector::store::{Batch, Store, WriteError};
 use flashlamp_collector::time::{Day, Hour};
 use flashlamp_profile::{
     Column, EventCount, FrameSpec, NewSample, Profile, ProfileBuilder, Tally, Timestamp, ValueType,
@@ -378,4 +378,72 @@ fn an_open_hour_is_merged_as_it_grows() {
         1
     );
     check(&store, &[one; 70]);
+}
+
+#[test]
+fn markers_go_when_their_windows_would_be_refused_as_late() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
+    let one = Sent {
+        hour: 0,
+        entry: 0,
+        function: 0,
+        events: 1,
+        lost: 0,
+        with_wall: false,
+    };
+    let now = one.hour().start();
+    let ahead = Timestamp::from_nanos(now.as_nanos() + 1_000 * 3_600_000_000_000);
+    let identities = [
+        ("past", Some(now)),
+        ("ahead", Some(ahead)),
+        ("unnamed", None),
+    ]
+    .map(|(key, claimed)| Identity::new(key.to_owned(), claimed, b"body"));
+    for identity in &identities {
+        let batch = one.window().batch(Some(identity), &identity.key, now);
+        store.write(batch).unwrap().wait().unwrap();
+    }
+    let left = || {
+        let snapshot = store.snapshot().unwrap();
+        let there =
+            |identity: &Identity| snapshot.get(&identity.marker(SERVICE)).unwrap().is_some();
+        identities.each_ref().map(there)
+    };
+    let pass = |hours| compact::pass(&store, one.hour().plus(hours).start(), &|| true).unwrap();
+    pass(26);
+    assert_eq!(
+        left(),
+        [true, true, true],
+        "late data is taken until then, and a little longer"
+    );
+    pass(27);
+    assert_eq!(left(), [false, false, false]);
+    check(&store, &[one; 3]);
+}
+
+#[test]
+fn a_damaged_row_does_not_keep_the_others_from_being_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
+    let good = Sent {
+        hour: 1,
+        entry: 0,
+        function: 0,
+        events: 1,
+        lost: 0,
+        with_wall: false,
+    };
+    let mut batch = Batch::new();
+    let broken = keys::delta(&good.window().series, first_hour(), "broken");
+    batch.put(broken.clone(), vec![1, 0, 0, 0, 9, b'{']);
+    store.write(batch).unwrap().wait().unwrap();
+    send(&store, good);
+    let now = first_hour().plus(10).start();
+    assert_eq!(compact::pass(&store, now, &|| true).unwrap(), 1);
+    assert!(
+        store.snapshot().unwrap().get(&broken).unwrap().is_some(),
+        "it is left for inspection"
+    );
+    assert_eq!(answer(&store, 1, 2, None), expected(&[good], 1, 2, None));
 }

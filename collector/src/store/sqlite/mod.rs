@@ -37,6 +37,7 @@ pub struct SqliteStore {
     path: PathBuf,
     idle_readers: Mutex<Vec<Connection>>,
     writer: Writer,
+    /// Stands last, so that it is let go of when the writer has closed the file.
     _lock: FolderLock,
 }
 
