@@ -19,8 +19,11 @@ use crate::process::Process;
 pub(crate) struct Detail<'a> {
     /// The profile's name.
     pub(crate) name: &'a str,
-    /// Times and threads of samples: a profile to look at, not to add up.
+    /// Times of samples: a profile to look at, not to add up.
     pub(crate) timeline: bool,
+    /// Threads of samples. A request is on one thread at a time, so its profile has none: it
+    /// is one timeline, whatever threads its polls ran on.
+    pub(crate) threads: bool,
     /// The entry point as a label.
     pub(crate) entries: bool,
     /// Losses beside the chunk's own.
@@ -74,7 +77,7 @@ pub(crate) fn profile_of(process: &Process, chunk: &Chunk, detail: Detail<'_>) -
             time: detail.timeline.then_some(Nanos::from_nanos(since_start)),
             thread: sample
                 .thread
-                .filter(|_| detail.timeline)
+                .filter(|_| detail.threads)
                 .and_then(|index| threads.get(at(index)?).copied()),
             labels: label_set,
         };

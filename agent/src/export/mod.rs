@@ -57,6 +57,7 @@ fn deliver(process: &Process, queue: &Queue, collector: &Collector, item: &Item)
     let detail = Detail {
         name,
         timeline,
+        threads: false,
         entries: true,
         more_losses: &item.carried,
     };
