@@ -45,6 +45,8 @@
 
 #[cfg(feature = "http")]
 mod agent;
+#[doc(hidden)]
+pub mod bench_support;
 mod clock;
 mod collection;
 #[cfg(feature = "http")]

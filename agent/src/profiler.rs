@@ -145,6 +145,14 @@ impl Profiler {
         }
     }
 
+    pub(crate) fn signal_value(&self) -> u64 {
+        let registry = self.process.lock();
+        registry
+            .sessions
+            .get(&self.session)
+            .map_or(0, crate::registry::Session::signal_value)
+    }
+
     /// Ends the session, where it is not ended yet.
     fn end(&mut self) -> Chunk {
         if self.stopped || !self.process.is_current() {
@@ -194,6 +202,7 @@ fn log_of(process: &Process, chunk: &Chunk, period: Period) -> Log {
     let detail = Detail {
         name: "",
         timeline: true,
+        threads: true,
         entries: false,
         more_losses: &Losses::new(),
     };

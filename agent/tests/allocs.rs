@@ -1,4 +1,6 @@
 //! The handler allocates nothing: a counting allocator, under a storm of real timer signals.
+#![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "a test reads the clock itself")]
 #![expect(unsafe_code, reason = "a global allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -1,5 +1,6 @@
 //! What the kernel refuses is an error that says what to do. Alone in its process: it lowers a
 //! limit for good.
+#![cfg(test)]
 #![expect(unsafe_code, reason = "lowers a limit")]
 
 use flashlamp::{Profiler, StartError};
@@ -11,10 +12,8 @@ fn start_without_timers_left_names_the_limit() {
         rlim_max: 0,
     };
     // SAFETY: `none` is a live rlimit.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_SIGPENDING, &raw const none) },
-        0
-    );
+    let result = unsafe { libc::setrlimit(libc::RLIMIT_SIGPENDING, &raw const none) };
+    assert_eq!(result, 0);
     let error = Profiler::builder().start().unwrap_err();
     assert!(
         matches!(error, StartError::NoTimersLeft { limit: Some(0) }),

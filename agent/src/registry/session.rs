@@ -135,6 +135,13 @@ impl Session {
         }
     }
 
+    /// The value of the first timer's signals.
+    pub(crate) fn signal_value(&self) -> u64 {
+        self.timers
+            .first()
+            .map_or(0, |one| one.timer.signal_value())
+    }
+
     pub(super) fn samples_all_threads(&self) -> bool {
         self.threads == SessionThreads::All
     }

@@ -65,35 +65,29 @@ fn header_survives_the_ring() {
     assert_eq!(parse(&out[..2]), None);
 }
 
+/// The record with this number: the number, and up to six words made from it.
+fn numbered(number: u64) -> Vec<u64> {
+    std::iter::once(number)
+        .chain((0..number % 7).map(|offset| number * 10 + offset))
+        .collect()
+}
+
 #[test]
 fn two_threads_agree_on_every_record() {
     const RECORDS: u64 = 20_000;
     let ring = Ring::new(64);
     std::thread::scope(|scope| {
         let producer = scope.spawn(|| {
-            let mut lost = 0;
-            for number in 0..RECORDS {
-                let len = number % 7;
-                let words: Vec<u64> = (0..len).map(|offset| number * 10 + offset).collect();
-                if push(&ring, &[&[number], &words[..]].concat()).is_err() {
-                    lost += 1;
-                }
-            }
-            lost
+            let lost = (0..RECORDS).filter(|number| push(&ring, &numbered(*number)).is_err());
+            lost.count() as u64
         });
-        let mut out = Vec::new();
-        let mut popped = 0;
-        let mut last = None;
+        let (mut out, mut popped, mut last) = (Vec::new(), 0, None);
         loop {
             let finished = producer.is_finished();
             while ring.pop(&mut out) {
-                let number = out[0];
-                assert!(last < Some(number), "records in order");
-                last = Some(number);
-                assert_eq!(out.len() as u64, 1 + number % 7);
-                for (offset, word) in out[1..].iter().enumerate() {
-                    assert_eq!(*word, number * 10 + offset as u64);
-                }
+                assert!(last < Some(out[0]), "records in order");
+                last = Some(out[0]);
+                assert_eq!(out, numbered(out[0]));
                 popped += 1;
             }
             if finished {
@@ -101,7 +95,7 @@ fn two_threads_agree_on_every_record() {
             }
             std::hint::spin_loop();
         }
-        let lost: u64 = producer.join().unwrap();
+        let lost = producer.join().unwrap();
         assert_eq!(popped + lost, RECORDS);
     });
 }

@@ -6,7 +6,8 @@
 
 #[cfg(feature = "symbolize")]
 mod object_file;
-#[cfg(all(test, feature = "symbolize"))]
+#[cfg(feature = "symbolize")]
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;

@@ -1,7 +1,5 @@
 //! The request layer under axum and tokio, with a tiny collector.
 
-mod stub;
-
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::pin::Pin;
@@ -9,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::stub::{Received, Stub};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
@@ -18,7 +17,6 @@ use axum::routing::get;
 use flashlamp::profile::{Column, Profile, labels, markers};
 use flashlamp::{Agent, EntryPoint, Stats};
 use http_body_util::BodyExt;
-use stub::{Received, Stub};
 use tower::ServiceExt;
 
 const SOON: Duration = Duration::from_secs(20);

@@ -1,14 +1,12 @@
 //! The agent against a tiny collector: every sample is stored, lost with a reason, or in flight.
 
-mod stub;
-
 use std::hint::black_box;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use crate::stub::{Stub, until};
 use flashlamp::profile::{Tally, labels};
 use flashlamp::{Agent, StartError, Stats};
-use stub::{Stub, until};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -189,7 +187,7 @@ fn windows_are_sent_without_being_asked() {
     let agent = start(&stub.url);
     until("a window", || {
         work(Duration::from_millis(20));
-        stub.received().iter().any(stub::Received::is_window)
+        stub.received().iter().any(crate::stub::Received::is_window)
     });
     assert_balanced(&agent.shutdown(SOON));
 }

@@ -10,19 +10,19 @@ use flashlamp::profile::{Limits, Profile, Tally, decode};
 
 /// One request that arrived.
 #[derive(Clone, Debug)]
-pub struct Received {
-    pub path: String,
-    pub headers: BTreeMap<String, String>,
-    pub body: Vec<u8>,
-    pub answered: u16,
+pub(crate) struct Received {
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) answered: u16,
 }
 
 impl Received {
-    pub fn profile(&self) -> Profile {
+    pub(crate) fn profile(&self) -> Profile {
         decode::pprof(&self.body, &Limits::default()).unwrap()
     }
 
-    pub fn is_window(&self) -> bool {
+    pub(crate) fn is_window(&self) -> bool {
         self.path.starts_with("/api/v1/samples?")
     }
 }
@@ -31,19 +31,19 @@ type Answer = dyn Fn(usize, &Received) -> (u16, Vec<(&'static str, String)>) + S
 
 /// The server; its threads end with the test's process.
 #[derive(Clone)]
-pub struct Stub {
-    pub url: String,
+pub(crate) struct Stub {
+    pub(crate) url: String,
     received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Stub {
     /// Answers every request with `204`.
-    pub fn accepting() -> Self {
+    pub(crate) fn accepting() -> Self {
         Self::answering(|_, _| (204, Vec::new()))
     }
 
     /// Answers the n-th request (from 0) as `answer` says.
-    pub fn answering(
+    pub(crate) fn answering(
         answer: impl Fn(usize, &Received) -> (u16, Vec<(&'static str, String)>) + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -63,18 +63,18 @@ impl Stub {
         stub
     }
 
-    pub fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
 
     /// What was acknowledged, in samples and event counts.
-    pub fn stored(&self) -> Tally {
+    pub(crate) fn stored(&self) -> Tally {
         let acknowledged = |one: &Received| (one.answered == 204).then(|| one.profile().stored());
         self.received().iter().filter_map(acknowledged).sum()
     }
 
     /// The losses that acknowledged windows and requests told of.
-    pub fn lost(&self) -> BTreeMap<String, Tally> {
+    pub(crate) fn lost(&self) -> BTreeMap<String, Tally> {
         let mut lost = BTreeMap::<String, Tally>::new();
         for one in self.received().iter().filter(|one| one.answered == 204) {
             for (reason, tally) in one.profile().losses() {
@@ -124,7 +124,7 @@ fn serve(stream: &TcpStream, received: &Mutex<Vec<Received>>, answer: &Answer) -
 }
 
 /// Waits until something is true.
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
         assert!(Instant::now() < deadline, "waited too long for {what}");

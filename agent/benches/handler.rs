@@ -1,0 +1,148 @@
+//! What one sample costs the sampled thread: raised signals below a known number of frames.
+//!
+//! Every case raises `SIGPROF` on its own thread, from a stack of known depth, and waits for
+//! the handler to return. Subtract `empty handler` of the same depth: that is the kernel's part
+//! (delivery and sigreturn). `flashlamp` raises what a timer's signal looks like, with the value
+//! of a running profiler, so that the whole handler runs; `pprof-rs` beside it gets a plain
+//! `SIGPROF`, which is what its timer sends. Between two signals the thread spins for 30 us,
+//! which `spin only` shows: our handler counts signals without a pause as overload instead of
+//! sampling them.
+//!
+//! Run one case at a time, several times, on a quiet machine:
+//! `cargo bench -p flashlamp --bench handler`.
+#![expect(unsafe_code, reason = "installs handlers and raises signals")]
+#![expect(clippy::disallowed_methods, reason = "spins by the clock")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use flashlamp::{Clock, Profiler};
+
+const DEPTHS: [u32; 3] = [1, 32, 128];
+
+#[inline(never)]
+fn below(frames: u32, work: &mut dyn FnMut()) -> u32 {
+    if frames <= 1 {
+        work();
+        return 1;
+    }
+    black_box(below(frames - 1, work)) + 1
+}
+
+/// 30 us, about ten times what the kernel needs for a signal.
+fn pause() {
+    let end = Instant::now() + Duration::from_micros(30);
+    while Instant::now() < end {
+        std::hint::spin_loop();
+    }
+}
+
+extern "C" fn empty_handler(_signal: libc::c_int) {}
+
+fn set_handler(handler: libc::sighandler_t) -> libc::sighandler_t {
+    // SAFETY: the handlers used here do nothing, or were installed before.
+    unsafe { libc::signal(libc::SIGPROF, handler) }
+}
+
+fn raise() {
+    // SAFETY: SIGPROF has a handler in every case that raises it.
+    unsafe { libc::raise(libc::SIGPROF) };
+}
+
+fn pause_and_raise() {
+    pause();
+    raise();
+}
+
+fn thread_id() -> libc::pid_t {
+    // SAFETY: gettid takes no argument and always succeeds.
+    unsafe { libc::gettid() }
+}
+
+/// Sends this thread what the kernel sends for the profiler's timer.
+fn raise_as_timer(value: u64) {
+    // SAFETY: siginfo_t is a C struct of integers: all zeroes is valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    info.si_signo = libc::SIGPROF;
+    info.si_code = libc::SI_TIMER;
+    // The layout of a timer's siginfo on 64-bit Linux: after three ints and padding come the
+    // timer's id, the overrun (0), and the value at byte 24.
+    // SAFETY: word 3 lies inside the 128 bytes of siginfo_t, which is aligned to 8.
+    let word = unsafe { (&raw mut info).cast::<u64>().add(3) };
+    // SAFETY: as above, and nobody else knows `info`.
+    unsafe { word.write(value) };
+    let signal = libc::SYS_rt_tgsigqueueinfo;
+    let (process, thread) = (std::process::id(), thread_id());
+    // SAFETY: both ids are our own; the kernel copies the siginfo.
+    let result = unsafe { libc::syscall(signal, process, thread, libc::SIGPROF, &raw const info) };
+    assert_eq!(result, 0, "rt_tgsigqueueinfo");
+}
+
+fn handler_cost(criterion: &mut Criterion) {
+    for depth in DEPTHS {
+        let mut group = criterion.benchmark_group(format!("signal below {depth} frames"));
+        group.bench_function("spin only", |bencher| {
+            below(depth, &mut || bencher.iter(pause));
+        });
+        let before = set_handler(empty_handler as *const () as libc::sighandler_t);
+        group.bench_function("empty handler", |bencher| {
+            below(depth, &mut || bencher.iter(pause_and_raise));
+        });
+        set_handler(before);
+        flashlamp_case(&mut group, depth);
+        group.finish();
+    }
+    // Last: its handler stays, and takes our signals from there on.
+    for depth in DEPTHS {
+        let mut group = criterion.benchmark_group(format!("signal below {depth} frames"));
+        peer_case(&mut group, depth);
+        group.finish();
+    }
+}
+
+type Group<'c> = criterion::BenchmarkGroup<'c, criterion::measurement::WallTime>;
+
+fn flashlamp_case(group: &mut Group<'_>, depth: u32) {
+    // Its own timer is out of the way: one signal in a thousand seconds.
+    let profiler = Profiler::builder()
+        .clock(Clock::Wall)
+        .period(Duration::from_secs(1000))
+        .start()
+        .expect("the bench may create timers");
+    let value = flashlamp::bench_support::signal_value(&profiler);
+    group.bench_function("flashlamp", |bencher| {
+        below(depth, &mut || {
+            bencher.iter(|| {
+                pause();
+                raise_as_timer(value);
+            });
+        });
+    });
+    let log = profiler.stop();
+    assert!(!log.is_empty(), "the handler ran");
+    assert!(
+        log.losses().is_empty(),
+        "samples were lost: {:?}",
+        log.losses()
+    );
+}
+
+fn peer_case(group: &mut Group<'_>, depth: u32) {
+    // One signal a second by its own timer; the rest is raised.
+    let guard = pprof::ProfilerGuardBuilder::default()
+        .frequency(1)
+        .build()
+        .expect("the peer starts");
+    group.bench_function("pprof-rs 0.15 (framehop)", |bencher| {
+        below(depth, &mut || bencher.iter(pause_and_raise));
+    });
+    drop(guard);
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20);
+    targets = handler_cost
+}
+criterion_main!(benches);

@@ -1,0 +1,7 @@
+//! The agent in a service, against a tiny collector.
+#![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "a test reads the clock itself")]
+
+mod export;
+mod request_layer;
+mod stub;
