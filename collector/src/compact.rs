@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::error::chain;
 use crate::limits;
 use crate::random;
+use crate::shutdown::Tasks;
 use crate::store::keys::{self, Bucket, Series, TENANT};
 use crate::store::{Batch, Key, KeyRange, Snapshot, Store, WriteError};
 use crate::time::{Day, Hour};
@@ -165,7 +166,7 @@ pub fn pass(
     for (series, bucket) in buckets {
         passable(pass.merge_bucket(&series, bucket), &series)?;
     }
-    Ok(pass.written + sweep_markers(store, now)?)
+    Ok(pass.written)
 }
 
 /// One pass on its way.
@@ -304,17 +305,46 @@ fn is_closed(end: Timestamp, now: Timestamp) -> bool {
             .saturating_add(limits::BUCKET_GRACE_SECONDS * 1_000_000_000)
 }
 
-/// Deletes markers of windows that would be refused as late by now.
+/// Deletes the markers of windows that would be refused as late by now. Returns how many.
 ///
 /// A marker stands under the hour that its window claims. Those in the past go by that hour;
-/// those that claim no hour, or one ahead of now, go by the time they were written.
-fn sweep_markers(store: &dyn Store, now: Timestamp) -> Result<usize, CompactError> {
+/// those that claim no hour, or one ahead of now, go by the time they were written, and have to be
+/// read for that: once an hour is often enough.
+///
+/// # Errors
+/// As [`CompactError`].
+pub fn sweep_markers(
+    store: &dyn Store,
+    now: Timestamp,
+    go_on: &dyn Fn() -> bool,
+) -> Result<usize, CompactError> {
+    let mut count = 0;
+    while go_on() {
+        let gone = old_markers(store, now)?;
+        if gone.is_empty() {
+            break;
+        }
+        count += gone.len();
+        let mut batch = Batch::new();
+        for key in gone {
+            batch.delete_if_present(key);
+        }
+        match store.write(batch)?.wait() {
+            // Another collector was faster: look again at what is left.
+            Ok(()) | Err(WriteError::Absent { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(count)
+}
+
+/// The first of the markers that may go.
+fn old_markers(store: &dyn Store, now: Timestamp) -> Result<Vec<Key>, QueryError> {
     let old = Hour::of(now).minus(limits::MARKER_HOURS);
     let mut gone = Vec::new();
     let view = snapshot(store)?;
     let past = keys::markers(Hour::from_number(0), old);
-    view.scan_keys(&past, &mut |key| take_marker(&mut gone, key))
-        .map_err(QueryError::from)?;
+    view.scan_keys(&past, &mut |key| take_marker(&mut gone, key))?;
     let ahead = keys::markers_from(Hour::of(now).plus(1));
     view.scan(&ahead, &mut |key, value| {
         let written = read_marker(value).map(|(at, _)| Hour::of(at));
@@ -322,21 +352,8 @@ fn sweep_markers(store: &dyn Store, now: Timestamp) -> Result<usize, CompactErro
             return take_marker(&mut gone, key);
         }
         ControlFlow::Continue(())
-    })
-    .map_err(QueryError::from)?;
-    drop(view);
-    if gone.is_empty() {
-        return Ok(0);
-    }
-    let mut batch = Batch::new();
-    for key in gone {
-        batch.delete_if_present(key);
-    }
-    match store.write(batch)?.wait() {
-        Ok(()) => Ok(1),
-        Err(WriteError::Absent { .. }) => Ok(0),
-        Err(error) => Err(error.into()),
-    }
+    })?;
+    Ok(gone)
 }
 
 fn take_marker(gone: &mut Vec<Key>, key: &[u8]) -> ControlFlow<()> {
@@ -348,18 +365,29 @@ fn take_marker(gone: &mut Vec<Key>, key: &[u8]) -> ControlFlow<()> {
     }
 }
 
-/// Runs a pass every [`limits::COMPACT_PERIOD`] until `tasks` stop.
-pub async fn run(store: Arc<dyn Store>, clock: Clock, tasks: crate::shutdown::Tasks) {
+/// Runs a pass every [`limits::COMPACT_PERIOD`], and sweeps markers every hour, until `tasks` stop.
+pub async fn run(store: Arc<dyn Store>, clock: Clock, tasks: Tasks) {
+    let mut swept = None;
     loop {
         tokio::select! {
             () = tasks.stopping() => return,
             () = tokio::time::sleep(limits::COMPACT_PERIOD) => {}
         }
         let (store, now, watch) = (Arc::clone(&store), clock.now(), tasks.clone());
-        let work = move || pass(&*store, now, &|| !watch.is_stopping());
+        let sweep = swept.replace(Hour::of(now)) != Some(Hour::of(now));
+        let work = move || {
+            let go_on = || !watch.is_stopping();
+            let steps = pass(&*store, now, &go_on)?;
+            let markers = if sweep {
+                sweep_markers(&*store, now, &go_on)?
+            } else {
+                0
+            };
+            Ok::<_, CompactError>((steps, markers))
+        };
         match tokio::task::spawn_blocking(work).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(steps)) => info!(steps, "merged windows into hours and days"),
+            Ok(Ok((0, 0))) => {}
+            Ok(Ok((steps, markers))) => info!(steps, markers, "merged windows, swept markers"),
             Ok(Err(CompactError::Write(WriteError::Closed))) => return,
             Ok(Err(error)) => error!(error = %chain(&error), "failed to merge; trying again later"),
             Err(error) => error!(%error, "a merging pass panicked; trying again later"),

@@ -82,6 +82,8 @@ codes! {
     IdempotencyKeyReused = "idempotency_key_reused", CONFLICT;
     /// The body is larger than allowed as sent.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
+    /// More frames over all samples than allowed.
+    TooManyFrames = "too_many_frames", PAYLOAD_TOO_LARGE;
     /// `Content-Encoding` is none of identity, gzip and zstd.
     UnsupportedEncoding = "unsupported_encoding", UNSUPPORTED_MEDIA_TYPE;
     /// The window ended longer ago than late data is taken.

@@ -27,6 +27,12 @@ pub const BUDGET_STEP_BYTES: u64 = 256 << 10;
 /// what a decoder allocates before the first byte comes out.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
+/// The most frames over all samples of a body, each sample counted with its whole stack.
+///
+/// Formats that share the beginnings of stacks can say in 32 MiB what takes gigabytes where each
+/// sample lists its frames, as it does in the stored form.
+pub const FRAMES_MAX: usize = 16 << 20;
+
 /// How long a body may take to arrive. An agent on a bad line sends 1 MB in less.
 pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 

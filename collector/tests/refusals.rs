@@ -240,6 +240,36 @@ fn a_stack_of_100_000_frames_is_refused_and_one_of_1_000_is_drawn() {
     }
 }
 
+/// 4,000 frames are opened once, and 5,000 leaves one after the other on top of them: 20 million
+/// frames in less than a megabyte.
+#[test]
+fn stacks_that_share_their_beginning_are_bounded_by_what_they_unfold_to() {
+    let server = Server::start();
+    let (depth, leaves) = (4_000, 5_000);
+    let event =
+        |kind: &str, frame: usize, at: usize| json!({"type": kind, "frame": frame, "at": at});
+    let opened = (0..depth).map(|frame| event("O", frame, 0));
+    let on_top = (0..leaves).flat_map(|leaf| {
+        [
+            event("O", depth + leaf, leaf),
+            event("C", depth + leaf, leaf + 1),
+        ]
+    });
+    let closed = (0..depth).rev().map(|frame| event("C", frame, leaves));
+    let events: Vec<Value> = opened.chain(on_top).chain(closed).collect();
+    let frames: Vec<Value> = (0..depth + leaves)
+        .map(|n| json!({"name": format!("f{n}")}))
+        .collect();
+    let file = json!({
+        "shared": {"frames": frames},
+        "profiles": [{"type": "evented", "name": "p", "unit": "none", "startValue": 0,
+            "endValue": leaves, "events": events}],
+    });
+    let body = serde_json::to_vec(&file).unwrap();
+    assert!(body.len() < 1 << 20);
+    check(&server, JSON, &body, 413, "too_many_frames");
+}
+
 #[test]
 fn bombs_are_refused_and_cost_what_is_allowed() {
     let server = Server::start();

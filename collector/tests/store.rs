@@ -410,14 +410,17 @@ fn markers_go_when_their_windows_would_be_refused_as_late() {
             |identity: &Identity| snapshot.get(&identity.marker(SERVICE)).unwrap().is_some();
         identities.each_ref().map(there)
     };
-    let pass = |hours| compact::pass(&store, one.hour().plus(hours).start(), &|| true).unwrap();
-    pass(26);
+    let sweep = |hours| {
+        let now = one.hour().plus(hours).start();
+        compact::sweep_markers(&store, now, &|| true).unwrap()
+    };
+    assert_eq!(sweep(26), 0);
     assert_eq!(
         left(),
         [true, true, true],
         "late data is taken until then, and a little longer"
     );
-    pass(27);
+    assert_eq!(sweep(27), 3);
     assert_eq!(left(), [false, false, false]);
     check(&store, &[one; 3]);
 }

@@ -169,7 +169,7 @@ fn too_large() -> ApiError {
 /// Returns the profile and the bytes it was decoded from.
 ///
 /// # Errors
-/// Any code of [`DecodeError::CODES`], `bad_zstd`, `overloaded`.
+/// Any code of [`DecodeError::CODES`], `bad_zstd`, `too_many_frames`, `overloaded`.
 pub fn decode(
     wire: Vec<u8>,
     encoding: Encoding,
@@ -193,7 +193,22 @@ pub fn decode(
         Format::Pprof => decode::pprof(&bytes, &limits),
         Format::Folded => decode::folded(&bytes, &limits),
     }?;
+    check_frames(&profile)?;
     Ok((profile, bytes))
+}
+
+/// Counts frames over all samples, and stops at the bound.
+fn check_frames(profile: &Profile) -> Result<(), ApiError> {
+    let mut left = limits::FRAMES_MAX;
+    for stack in profile.samples().filter_map(|sample| sample.stack()) {
+        let depth = profile.stack_leaf_first(stack).count();
+        let Some(rest) = left.checked_sub(depth) else {
+            let detail = format!("more than {} frames over all samples", limits::FRAMES_MAX);
+            return Err(ApiError::new(Code::TooManyFrames, detail));
+        };
+        left = rest;
+    }
+    Ok(())
 }
 
 fn inflated_max() -> usize {
