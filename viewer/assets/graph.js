@@ -37,6 +37,7 @@
     const svg = /** @type {SVGSVGElement | null} */ (figure.querySelector(".graph-frame > svg"));
     const frames = document.getElementById("frames");
     if (!svg || !frames || typeof graphScript.search !== "function") return;
+    const skip = /** @type {HTMLButtonElement} */ (figure.querySelector(".graph-skip"));
     const hint = detail.textContent;
     tools.hidden = false;
     figure.classList.add("has-tools");
@@ -127,6 +128,8 @@
       });
     });
 
+    offerToSkip(frames, tools, skip);
+
     // Printed pages are narrower: scale the drawing instead of cutting it.
     window.addEventListener("beforeprint", () => {
       const { width, height } = svg.getBoundingClientRect();
@@ -147,6 +150,36 @@
       if (hasZoom) restoreZoom(frames);
       showZoom();
     }, 0);
+  }
+
+  /**
+   * A service's stacks begin with dozens of frames of its runtime: offers a way past those that
+   * nearly everything shares.
+   * @param {HTMLElement} frames
+   * @param {HTMLElement} tools
+   * @param {HTMLButtonElement} skip
+   */
+  function offerToSkip(frames, tools, skip) {
+    const total = Number(frames.getAttribute("total_samples"));
+    /** @type {Map<number, SVGRectElement>} */
+    const widest = new Map();
+    /** @param {Element} rect */
+    const width = (rect) => Number(rect.getAttribute("fg:w"));
+    for (const rect of frames.querySelectorAll("rect")) {
+      const y = Number(rect.getAttribute("y"));
+      const other = widest.get(y);
+      if (!other || width(other) < width(rect)) widest.set(y, rect);
+    }
+    const levels = Array.from(widest).sort(([a], [b]) => a - b);
+    const count = levels.findIndex(([, rect]) => width(rect) < 0.8 * total);
+    if (count < 12) return;
+    skip.textContent = `Skip ${count} shared levels`;
+    skip.hidden = false;
+    skip.addEventListener("click", () => {
+      // The last shared level stays in sight, below the tools.
+      const top = levels[count - 1][1].getBoundingClientRect().top;
+      window.scrollBy({ top: top - tools.offsetHeight });
+    });
   }
 
   /** @param {HTMLElement} frames */

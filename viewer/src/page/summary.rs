@@ -66,6 +66,9 @@ fn explain(reason: &str) -> Option<&'static str> {
         losses::THREAD_TABLE_FULL => "The process had more threads than the agent can follow.",
         losses::LATE_SIGNAL => "The timer fired after its profile had ended.",
         losses::UNACCOUNTED => "Counted by the kernel, and seen by nobody.",
+        // The agent's own words.
+        "overload" => "Sampling would have taken more time than the program itself.",
+        "collection_full" => "The agent held too many samples that were not yet sent.",
         _ => return None,
     })
 }

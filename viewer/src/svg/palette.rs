@@ -80,10 +80,11 @@ fn hue(name: &str) -> (u8, u8, u8) {
 /// - Go: `net/http` of `net/http.(*conn).serve`, `runtime` of `runtime.mallocgc`;
 /// - Java: `io/netty` of `io/netty/channel/Channel:.read`, `java` of `java.util.HashMap.get`.
 pub(super) fn package(name: &str) -> Option<&str> {
-    if name.contains("::") {
-        path_package(name)
-    } else {
-        dotted_package(name)
+    match name {
+        _ if name.contains("::") => path_package(name),
+        // An address in an object file: `libc.so.6+0x891f4`.
+        _ if name.contains("+0x") => None,
+        _ => dotted_package(name),
     }
 }
 
@@ -208,6 +209,7 @@ mod tests {
         check("/usr/lib/libc.so", None);
         check("a/b", Some("a/b"));
         check("...", None);
+        check("libc.so.6+0x891f4", None);
         check("", None);
     }
 
