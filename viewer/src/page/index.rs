@@ -119,6 +119,7 @@ fn no_services() -> Markup {
                 "let agent = flashlamp::Agent::builder()\n"
                 "    .service(\"shop\")\n"
                 "    .collector(\"http://this-collector:4140\")\n"
+                "    .allow_unsigned_toggles() // who can reach the service may ask for a profile\n"
                 "    .start()?;\n"
                 "let app = Router::new().route(…).layer(agent.request_layer());"
             } }
