@@ -47,10 +47,6 @@ pub struct Agent {
 
 /// What the agent shares with the request layers that it handed out.
 #[derive(Debug)]
-#[cfg_attr(
-    not(feature = "tower"),
-    expect(dead_code, reason = "read by the request layer")
-)]
 pub(crate) struct Shared {
     pub(crate) process: &'static Process,
     pub(crate) queue: Arc<Queue>,

@@ -43,6 +43,14 @@
 //! Linux on `x86_64`, glibc. Elsewhere it compiles for Linux only, and starting is a
 //! [`StartError`].
 
+#![cfg_attr(
+    not(feature = "tower"),
+    expect(
+        dead_code,
+        reason = "what serves the agent and its request layer stands idle"
+    )
+)]
+
 #[cfg(feature = "http")]
 mod agent;
 #[doc(hidden)]

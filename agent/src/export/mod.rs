@@ -12,7 +12,9 @@ mod tests;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-pub(crate) use self::http::{Collector, checked_url, random_hex};
+#[cfg(feature = "tower")]
+pub(crate) use self::http::random_hex;
+pub(crate) use self::http::{Collector, checked_url};
 use self::queue::Verdict;
 pub(crate) use self::queue::{Item, Kind, Ledger, Queue};
 use crate::error::StartError;

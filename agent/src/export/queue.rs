@@ -18,10 +18,6 @@ pub(crate) enum Kind {
     /// A continuous window.
     Window { from: Timestamp, until: Timestamp },
     /// One request.
-    #[cfg_attr(
-        not(feature = "tower"),
-        expect(dead_code, reason = "made by the request layer")
-    )]
     Request {
         id: String,
         entry: String,

@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub(crate) use self::session::{FlushAt, Plan, Session, SessionThreads};
+#[cfg(feature = "http")]
 pub(crate) use self::window::{Window, WindowSink};
 use crate::clock;
 use crate::error::StartError;
