@@ -40,8 +40,7 @@ impl Document<'_> {
                     }
                     main { (self.main) }
                     footer.bottom {
-                        p { "All times are UTC. A sample stands for one or more periods of the "
-                            "clock; widths and shares count periods." }
+                        p { "All times are UTC. A sample stands for one or more periods of the clock." }
                     }
                 }
             }
