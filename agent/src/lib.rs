@@ -1,7 +1,7 @@
 //! Flashlamp's agent: samples the program that it is linked into.
 //!
 //! - [`Profiler`] is for a stretch of code: start it, stop it, look at the [`Log`].
-//! - [`Agent`](crate::Agent) is for a service: all threads continuously, single requests on
+//! - `Agent` (feature `http`) is for a service: all threads continuously, single requests on
 //!   demand, both sent to a collector.
 //! - [`PerfMap`] names code that is compiled at run time, for `perf` and for our own profiles.
 //!

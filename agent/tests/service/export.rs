@@ -49,7 +49,7 @@ fn everything_taken_is_stored_by_the_collector() {
     work(Duration::from_millis(50));
     let stats = agent.shutdown(SOON);
     assert_balanced(&stats);
-    assert!(stats.taken.samples > 20, "{stats:?}");
+    assert!(stats.taken.samples >= 5, "{stats:?}");
     assert_eq!(stats.lost_total(), Tally::default());
     assert_eq!(stats.in_flight, Tally::default());
     assert_eq!(stub.stored(), stats.stored, "the collector counts the same");
