@@ -50,7 +50,9 @@ pub async fn serve(
     collector: &str,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let bank = bind("127.0.0.1:0", "nothing").await?;
+    let bank = TcpListener::bind("127.0.0.1:0")
+        .await
+        .context("a port for the bank")?;
     let shop = Shop::new(BankClient::new(bank.local_addr()?)?)?;
     let agent = Agent::builder()
         .service("shop")
