@@ -14,15 +14,6 @@ use crate::ring::record::{Header, Quality};
 /// Lost tallies by reason.
 pub(crate) type Losses = BTreeMap<&'static str, Tally>;
 
-/// Loss reason: the collection had reached its bound and was not handed on in time.
-pub(crate) const COLLECTION_FULL: &str = "collection_full";
-
-/// Loss reason: sampling would have taken more time than the program, see the handler.
-pub(crate) const OVERLOAD: &str = "overload";
-
-/// Marker at the root of a stack whose callers the unwinder could not find.
-pub(crate) const INCOMPLETE: &str = "[incomplete]";
-
 /// What an address was, when it was drained.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Location {
@@ -142,7 +133,7 @@ impl Collection {
         let mut node = match header.quality {
             Quality::Complete => None,
             Quality::Truncated => Some(self.marker(markers::TRUNCATED)),
-            Quality::Broken => Some(self.marker(INCOMPLETE)),
+            Quality::Broken => Some(self.marker(markers::INCOMPLETE)),
         };
         for (depth, address) in addresses.iter().enumerate().rev() {
             // A caller's address is where its call returns to; the call is before it.

@@ -22,8 +22,12 @@ pub(crate) struct Module {
     pub(crate) end: u64,
     /// What is added to the addresses of the file.
     pub(crate) base: u64,
-    /// Where in the file the first executable segment begins.
-    pub(crate) file_offset: u64,
+    /// First address of the first executable segment (an AVMA).
+    pub(crate) text_start: u64,
+    /// One past that segment.
+    pub(crate) text_end: u64,
+    /// Where in the file that segment begins.
+    pub(crate) text_offset: u64,
 }
 
 impl Module {
@@ -92,6 +96,8 @@ fn describe(pid: i32, object: &sys::Object<'_>) -> Option<(Module, bool)> {
         .map(|header| header.p_vaddr.saturating_add(header.p_memsz))
         .max()?;
     let text = loads().find(|header| header.p_flags & libc::PF_X != 0);
+    let text_start = text.map_or(start, |header| header.p_vaddr);
+    let text_bytes = text.map_or(0, |header| header.p_memsz);
     let name = object.name.to_string_lossy();
     let (path, file) = if name.is_empty() {
         let exe = PathBuf::from("/proc/self/exe");
@@ -119,7 +125,11 @@ fn describe(pid: i32, object: &sys::Object<'_>) -> Option<(Module, bool)> {
         start: object.base.wrapping_add(start),
         end: object.base.wrapping_add(end),
         base: object.base,
-        file_offset: text.map_or(0, |header| header.p_offset),
+        text_start: object.base.wrapping_add(text_start),
+        text_end: object
+            .base
+            .wrapping_add(text_start.wrapping_add(text_bytes)),
+        text_offset: text.map_or(0, |header| header.p_offset),
     };
     Some((module, text.is_some()))
 }

@@ -207,9 +207,10 @@ fn object_frames(
     mapping: MappingId,
     address: u64,
 ) -> Vec<FrameId> {
+    let avma = module.base.wrapping_add(address);
     let Some((code, inlined)) = functions.split_last() else {
         let name = format!("{}+{address:#x}", module.object());
-        return vec![builder.frame(&FrameSpec::new(&name).mapping(mapping).address(address))];
+        return vec![builder.frame(&FrameSpec::new(&name).mapping(mapping).address(avma))];
     };
     let named = |function: &'_ crate::symbolize::Function| -> (String, Option<String>, u32) {
         (function.name.clone(), function.file.clone(), function.line)
@@ -225,7 +226,7 @@ fn object_frames(
             spec = spec.file(file);
         }
         spec = if index == 0 {
-            spec.mapping(mapping).address(address)
+            spec.mapping(mapping).address(avma)
         } else {
             spec.kind(FrameKind::Inline)
         };
@@ -238,8 +239,8 @@ fn mapping_of(module: &Module) -> Mapping {
     Mapping {
         path: module.path.clone(),
         build_id: module.build_id.clone(),
-        start: module.start,
-        end: module.end,
-        file_offset: module.file_offset,
+        start: module.text_start,
+        end: module.text_end,
+        file_offset: module.text_offset,
     }
 }

@@ -33,6 +33,8 @@ pub enum FrameKind {
 pub mod markers {
     /// Stands for the callers that were cut at the maximum depth; the root of its stack.
     pub const TRUNCATED: &str = "[truncated]";
+    /// Stands for the callers that could not be found; the root of its stack.
+    pub const INCOMPLETE: &str = "[incomplete]";
     /// Time of a request that no thread spent on it.
     pub const NOT_ON_A_THREAD: &str = "[not on a thread]";
     /// A sample without any frame, where a format needs a name for it.

@@ -67,10 +67,10 @@ impl Sum for Tally {
 pub mod losses {
     /// The thread's ring was full: the drain did not come in time.
     pub const RING_FULL: &str = "ring_full";
-    /// There were more threads than slots.
-    pub const THREAD_TABLE_FULL: &str = "thread_table_full";
-    /// A signal arrived after its session had ended.
-    pub const LATE_SIGNAL: &str = "late_signal";
+    /// The agent held as many samples as it may before they were sent.
+    pub const COLLECTION_FULL: &str = "collection_full";
+    /// Sampling would have taken more time than the program itself.
+    pub const OVERLOAD: &str = "overload";
     /// The queue to the collector was full: the oldest window made room.
     pub const QUEUE_FULL: &str = "queue_full";
     /// The collector refused the profile.

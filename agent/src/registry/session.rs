@@ -9,7 +9,7 @@ use flashlamp_profile::{EventCount, Tally, losses};
 use super::window::Window;
 use crate::Clock;
 use crate::clock::Anchor;
-use crate::collection::{COLLECTION_FULL, Chunk, Collection, Drained, Losses, OVERLOAD, Resolver};
+use crate::collection::{Chunk, Collection, Drained, Losses, Resolver};
 use crate::ring::record::Header;
 use crate::sampler::slot::{Counts, ThreadSlot, TimerSlot};
 use crate::sys::KernelTimer;
@@ -211,9 +211,9 @@ impl Session {
         let counts = self.totals().counts;
         let all = [
             (losses::RING_FULL, counts.ring_full),
-            (OVERLOAD, counts.overload),
+            (losses::OVERLOAD, counts.overload),
             (
-                COLLECTION_FULL,
+                losses::COLLECTION_FULL,
                 self.overflow_before + self.collection.overflow,
             ),
             (losses::UNACCOUNTED, self.unaccounted),
@@ -232,7 +232,7 @@ impl Session {
             .map(|next| next.overflow)
             .filter(|tally| !tally.is_zero())
         {
-            *losses.entry(COLLECTION_FULL).or_default() += overflow;
+            *losses.entry(losses::COLLECTION_FULL).or_default() += overflow;
         }
         losses
     }

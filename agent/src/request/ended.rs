@@ -8,7 +8,6 @@ use flashlamp_profile::{labels, losses};
 
 use crate::agent::Shared;
 use crate::clock::Anchor;
-use crate::collection::OVERLOAD;
 use crate::export::Kind;
 use crate::process::Process;
 use crate::registry::Registry;
@@ -65,7 +64,7 @@ impl EndedRequest {
         }
         for (reason, tally) in [
             (losses::RING_FULL, self.counts.ring_full),
-            (OVERLOAD, self.counts.overload),
+            (losses::OVERLOAD, self.counts.overload),
             (losses::UNACCOUNTED, unaccounted),
         ] {
             if !tally.is_zero() {

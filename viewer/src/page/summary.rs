@@ -63,12 +63,9 @@ fn explain(reason: &str) -> Option<&'static str> {
         losses::QUEUE_FULL => "The agent had too many profiles waiting to be sent.",
         losses::COLLECTOR_REFUSED => "The collector did not accept what the agent sent.",
         losses::COLLECTOR_UNREACHABLE => "The agent could not reach the collector.",
-        losses::THREAD_TABLE_FULL => "The process had more threads than the agent can follow.",
-        losses::LATE_SIGNAL => "The timer fired after its profile had ended.",
         losses::UNACCOUNTED => "Counted by the kernel, and seen by nobody.",
-        // The agent's own words.
-        "overload" => "Sampling would have taken more time than the program itself.",
-        "collection_full" => "The agent held too many samples that were not yet sent.",
+        losses::OVERLOAD => "Sampling would have taken more time than the program itself.",
+        losses::COLLECTION_FULL => "The agent held too many samples that were not yet sent.",
         _ => return None,
     })
 }

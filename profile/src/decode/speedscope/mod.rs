@@ -273,7 +273,7 @@ impl<'f> Reading<'f> {
 /// Names that we give to marker frames are read back as such.
 fn marker_kind(name: &str) -> FrameKind {
     match name {
-        markers::TRUNCATED | markers::NOT_ON_A_THREAD => FrameKind::Marker,
+        markers::TRUNCATED | markers::INCOMPLETE | markers::NOT_ON_A_THREAD => FrameKind::Marker,
         _ => FrameKind::Native,
     }
 }
