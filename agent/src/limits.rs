@@ -71,5 +71,8 @@ pub(crate) const EH_FRAME_BYTES_MAX: usize = 256 << 20;
 /// Resolved addresses that the symbolizer keeps; when it is full it starts anew.
 #[cfg(feature = "symbolize")]
 pub(crate) const SYMBOL_CACHE_MAX: usize = 200_000;
+/// Bytes of the kernel's vDSO; it has two to five pages.
+#[cfg(feature = "symbolize")]
+pub(crate) const VDSO_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one function's name; longer ones are cut.
 pub(crate) const SYMBOL_BYTES_MAX: usize = 4096;

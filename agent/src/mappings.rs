@@ -54,6 +54,12 @@ impl Modules {
         (address < module.end).then_some(module)
     }
 
+    /// The objects, in order of address.
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Module>> {
+        self.live.iter()
+    }
+
     /// Compares with the loader and, where something changed, returns tables that hold exactly
     /// what is loaded now. Copies the unwind sections of new objects; takes the loader's lock.
     pub(crate) fn refresh(&mut self, pid: i32, tables: &Tables) -> Option<Tables> {

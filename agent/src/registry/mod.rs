@@ -161,6 +161,8 @@ impl Registry {
         let slot = ThreadSlot::at_or_new(index)?;
         self.threads_made = self.threads_made.max(index.saturating_add(1));
         slot.entry.store(0, Ordering::Relaxed);
+        // After a fork the slot may hold records of the parent, whose sessions had the same ids.
+        while slot.ring.pop(&mut self.record) {}
         slot.busy.store(0, Ordering::SeqCst);
         slot.tid.store(tid, Ordering::SeqCst);
         let name = Arc::from(threads::name(tid));

@@ -1,5 +1,7 @@
 //! One object file's names.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use addr2line::Loader;
@@ -8,6 +10,7 @@ use object::{Object as _, ObjectSymbol as _, SymbolKind};
 use super::{Function, Functions};
 use crate::limits;
 use crate::mappings::Module;
+use crate::sys;
 
 /// Debug information and symbols of one file.
 pub(super) struct ObjectFile {
@@ -34,15 +37,15 @@ struct Symbol {
 impl ObjectFile {
     /// Opens the module's file; `None` where there is none or it cannot be read.
     pub(super) fn open(module: &Module) -> Option<Self> {
-        let path = module.file.as_ref()?;
+        let Some(path) = module.file.as_ref() else {
+            let symbols = symbols_in_memory(module)?;
+            return Some(Self {
+                debug: None,
+                symbols,
+            });
+        };
         let debug = Loader::new(path).ok();
-        let symbols = std::fs::File::open(path)
-            .ok()
-            .and_then(|file| {
-                let cache = object::ReadCache::new(file);
-                Some(symbols_of(&object::File::parse(&cache).ok()?))
-            })
-            .unwrap_or_default();
+        let symbols = symbols_of_file(path).unwrap_or_default();
         (debug.is_some() || !symbols.is_empty()).then_some(Self { debug, symbols })
     }
 
@@ -110,6 +113,23 @@ impl ObjectFile {
         let inside = address - symbol.address < size;
         inside.then(|| readable(&symbol.name))
     }
+}
+
+fn symbols_of_file(path: &Path) -> Option<Vec<Symbol>> {
+    let file = object::ReadCache::new(File::open(path).ok()?);
+    Some(symbols_of(&object::File::parse(&file).ok()?))
+}
+
+/// The symbols of an object that is no file: the kernel maps the whole image of its vDSO.
+fn symbols_in_memory(module: &Module) -> Option<Vec<Symbol>> {
+    // The section headers come after the last segment, on its last page.
+    let len = usize::try_from(module.end.checked_sub(module.start)?).ok()?;
+    let len = len.checked_next_multiple_of(4096)?;
+    let mut image = vec![0; len.min(limits::VDSO_BYTES_MAX)];
+    if !sys::read_bytes(sys::pid(), module.start, &mut image) {
+        return None;
+    }
+    Some(symbols_of(&object::File::parse(&*image).ok()?))
 }
 
 fn symbols_of<'data>(file: &object::File<'data, impl object::ReadRef<'data>>) -> Vec<Symbol> {

@@ -50,3 +50,23 @@ fn address_outside_of_every_function_has_no_name() {
     let past_the_end = module.end - module.base;
     assert_eq!(*Symbolizer::default().resolve(&module, past_the_end), []);
 }
+
+#[test]
+fn vdso_has_names_although_it_is_no_file() {
+    let mut modules = Modules::default();
+    modules.refresh(sys::pid(), &Tables::empty());
+    let Some(vdso) = modules.iter().find(|module| module.path == "[vdso]") else {
+        println!("skipped: this kernel has no vDSO");
+        return;
+    };
+    let mut symbolizer = Symbolizer::default();
+    let names: Vec<String> = (vdso.start..vdso.end)
+        .step_by(16)
+        .flat_map(|address| symbolizer.resolve(vdso, address - vdso.base).to_vec())
+        .map(|function| function.name)
+        .collect();
+    assert!(
+        names.iter().any(|name| name.contains("clock_gettime")),
+        "{names:?}"
+    );
+}
