@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 /// How many customers there are at a time.
 pub(crate) const CONNECTION_COUNT: u64 = 4;
 /// The shortest pause of a customer; the longest is three times as long. Together with the
-/// shop's work this keeps about a quarter of one core busy.
+/// shop's work this keeps about a third of one core busy.
 const PAUSE_MS: u64 = 60;
 
 /// One request of a customer.
