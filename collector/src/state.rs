@@ -46,7 +46,7 @@ impl AppState {
             tasks: Tasks::new(),
             body_time_max: config.body_time_max,
             public_url: public_url.into(),
-            decoders: Arc::new(Semaphore::new(cores)),
+            decoders: Arc::new(Semaphore::new(cores.min(limits::DECODERS_MAX))),
             readers: Arc::new(Semaphore::new(limits::READS_MAX)),
             readers_and_waiting: Arc::new(Semaphore::new(
                 limits::READS_MAX + limits::READS_WAITING_MAX,
