@@ -44,6 +44,14 @@ async fn wait_and_compute() -> &'static str {
     "waited"
 }
 
+async fn compute_in_many_polls() -> &'static str {
+    for _ in 0..200 {
+        black_box(spin_in_handler(MS / 3));
+        tokio::task::yield_now().await;
+    }
+    "computed"
+}
+
 async fn hang() -> &'static str {
     std::future::pending::<()>().await;
     "never"
@@ -101,6 +109,7 @@ fn setup(configure: impl FnOnce(flashlamp::AgentBuilder) -> flashlamp::AgentBuil
     let app = Router::new()
         .route("/compute/{id}", get(compute))
         .route("/wait", get(wait_and_compute))
+        .route("/many", get(compute_in_many_polls))
         .route("/hang", get(hang))
         .route("/explode", get(explode))
         .route("/stream", get(stream))
@@ -287,6 +296,19 @@ fn streaming_body_belongs_to_its_request() {
     assert!(profile.duration().unwrap().as_nanos() > nanos(100 * MS));
     assert!(time_in(&profile, "spin_in_handler") > nanos(30 * MS));
     assert!(profile.marker_total(markers::NOT_ON_A_THREAD, Column::Value(0)) > nanos(45 * MS));
+}
+
+#[test]
+fn polls_shorter_than_the_period_are_sampled_like_one_long_one() {
+    let setup = toggled();
+    runtime().block_on(send(&setup.app, "/many", Some("profile")));
+    let (_, profiles) = finish(setup);
+    let profile = profiles[0].profile();
+    assert_whole(&profile);
+    let computed = time_in(&profile, "spin_in_handler");
+    println!("{computed} ns in polls of a third of the period");
+    // 200 polls of a third of a millisecond.
+    assert!(computed > nanos(45 * MS), "{computed}");
 }
 
 #[test]
