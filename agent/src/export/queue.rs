@@ -79,6 +79,8 @@ impl Ledger {
 
 #[derive(Debug, Default)]
 struct State {
+    /// In the order in which they are due, so that no request waits behind a window that is
+    /// sent later.
     items: VecDeque<Item>,
     samples: usize,
     sending: bool,
@@ -138,11 +140,13 @@ impl Queue {
             state.lose(item, losses::COLLECTOR_UNREACHABLE);
             return;
         }
-        state.items.push_back(item);
+        let not_later = |waiting: &Item| waiting.ready_ns <= item.ready_ns;
+        let place = state.items.partition_point(not_later);
+        state.items.insert(place, item);
         while state.items.len() > limits::QUEUE_ITEMS_MAX
             || (state.samples > limits::QUEUE_SAMPLES_MAX && state.items.len() > 1)
         {
-            if let Some(oldest) = state.pop() {
+            if let Some(oldest) = state.pop_oldest() {
                 state.lose(oldest, losses::QUEUE_FULL);
             }
         }
@@ -310,8 +314,18 @@ impl State {
         Some(item)
     }
 
+    /// The piece that was queued first, whenever it is due.
+    fn pop_oldest(&mut self) -> Option<Item> {
+        let places = 0..self.items.len();
+        self.take(places.min_by_key(|place| self.items.get(*place).map(|item| item.sequence))?)
+    }
+
     fn pop(&mut self) -> Option<Item> {
-        let item = self.items.pop_front()?;
+        self.take(0)
+    }
+
+    fn take(&mut self, place: usize) -> Option<Item> {
+        let item = self.items.remove(place)?;
         self.samples = self
             .samples
             .saturating_sub(item.chunk.collection.samples.len());
