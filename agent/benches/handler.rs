@@ -4,7 +4,7 @@
 //! the handler to return. Subtract `empty handler` of the same depth: that is the kernel's part
 //! (delivery and sigreturn). `flashlamp` raises what a timer's signal looks like, with the value
 //! of a running profiler, so that the whole handler runs; `pprof-rs` beside it gets a plain
-//! `SIGPROF`, which is what its timer sends. Between two signals the thread spins for 30 us,
+//! `SIGPROF`, which is what its timer sends. Between two signals the thread spins for 100 us,
 //! which `spin only` shows: our handler counts signals without a pause as overload instead of
 //! sampling them.
 //!
@@ -30,9 +30,9 @@ fn below(frames: u32, work: &mut dyn FnMut()) -> u32 {
     black_box(below(frames - 1, work)) + 1
 }
 
-/// 30 us, about ten times what the kernel needs for a signal.
+/// 100 us: longer than a sample takes.
 fn pause() {
-    let end = Instant::now() + Duration::from_micros(30);
+    let end = Instant::now() + Duration::from_micros(100);
     while Instant::now() < end {
         std::hint::spin_loop();
     }
@@ -103,6 +103,23 @@ fn handler_cost(criterion: &mut Criterion) {
 
 type Group<'c> = criterion::BenchmarkGroup<'c, criterion::measurement::WallTime>;
 
+/// Runs `work` while an idle thread has a profiler of a short period: the drain then comes every
+/// 5 ms, as it would at such a rate.
+fn with_busy_drain(work: impl FnOnce()) {
+    std::thread::scope(|scope| {
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        scope.spawn(move || {
+            let idle = Profiler::builder()
+                .period(Duration::from_micros(50))
+                .start();
+            wait.recv().unwrap_or_default();
+            drop(idle);
+        });
+        work();
+        drop(done);
+    });
+}
+
 fn flashlamp_case(group: &mut Group<'_>, depth: u32) {
     // Its own timer is out of the way: one signal in a thousand seconds.
     let profiler = Profiler::builder()
@@ -111,12 +128,13 @@ fn flashlamp_case(group: &mut Group<'_>, depth: u32) {
         .start()
         .expect("the bench may create timers");
     let value = flashlamp::bench_support::signal_value(&profiler);
-    group.bench_function("flashlamp", |bencher| {
-        below(depth, &mut || {
-            bencher.iter(|| {
-                pause();
-                raise_as_timer(value);
-            });
+    let sample = || {
+        pause();
+        raise_as_timer(value);
+    };
+    with_busy_drain(|| {
+        group.bench_function("flashlamp", |bencher| {
+            below(depth, &mut || bencher.iter(sample));
         });
     });
     let log = profiler.stop();

@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "fork and raise")]
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use flashlamp::{Clock, Profiler, Threads};
@@ -242,4 +242,51 @@ fn signal_of_somebody_else_reaches_the_previous_handler() {
     black_box(spin(2_000_000));
     assert!(!often.stop().is_empty());
     assert_eq!(FOREIGN_SIGNALS.load(Ordering::SeqCst), 10, "no timer's");
+    // Somebody takes our handler away and puts it back with signal(2), which loses its flags.
+    // SAFETY: the handler only adds to an atomic.
+    let ours = unsafe { libc::signal(libc::SIGPROF, foreign_handler as *const () as usize) };
+    // SAFETY: the handler that was there.
+    unsafe { libc::signal(libc::SIGPROF, ours) };
+    let again = Profiler::builder()
+        .clock(Clock::Wall)
+        .period(SHORT)
+        .start()
+        .unwrap();
+    black_box(spin(2_000_000));
+    assert!(!again.stop().is_empty());
+    assert_eq!(FOREIGN_SIGNALS.load(Ordering::SeqCst), 10, "no timer's");
+}
+
+static OUTER: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn passes_on(signal: libc::c_int) {
+    FOREIGN_SIGNALS.fetch_add(1, Ordering::SeqCst);
+    let inner = OUTER.load(Ordering::SeqCst);
+    // SAFETY: what signal(2) returned for a handler of ours, called as a plain one: it looks at
+    // the signal's info, which for this test's signals is null only where it must not look.
+    let inner: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
+        unsafe { std::mem::transmute(inner) };
+    // SAFETY: siginfo_t is a C struct of integers: all zeroes is valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    inner(signal, &raw mut info, std::ptr::null_mut());
+}
+
+#[test]
+fn handlers_that_pass_on_to_each_other_end() {
+    let first = Profiler::builder()
+        .clock(Clock::Wall)
+        .period(Duration::from_secs(1000));
+    let first = first.start().unwrap();
+    // SAFETY: the handler passes on to ours.
+    let ours = unsafe { libc::signal(libc::SIGPROF, passes_on as *const () as usize) };
+    OUTER.store(ours, Ordering::SeqCst);
+    // Takes SIGPROF again, with the other handler as the one before.
+    let second = Profiler::builder()
+        .clock(Clock::Wall)
+        .period(Duration::from_secs(1000));
+    let second = second.start().unwrap();
+    // SAFETY: SIGPROF has a handler.
+    unsafe { libc::raise(libc::SIGPROF) };
+    assert_eq!(FOREIGN_SIGNALS.load(Ordering::SeqCst), 1);
+    drop((first.stop(), second.stop()));
 }

@@ -4,6 +4,7 @@
 //! process, and a signal may still be pending after the last timer was deleted.
 #![expect(unsafe_code, reason = "sigaction and calling a previous handler")]
 
+use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -28,15 +29,24 @@ pub(crate) fn install() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     let ours = on_sigprof as *const () as usize;
+    let flags = libc::SA_SIGINFO | libc::SA_RESTART;
     if current.sa_sigaction == ours {
-        return Ok(());
+        if current.sa_flags & flags == flags {
+            return Ok(());
+        }
+        // Put back with signal(2), which knows no flags: ours again, and nobody's previous.
+        return set(ours, flags);
     }
     PREVIOUS_TAKES_INFO.store(current.sa_flags & libc::SA_SIGINFO != 0, Ordering::SeqCst);
     PREVIOUS.store(current.sa_sigaction, Ordering::SeqCst);
-    // SAFETY: as above.
+    set(ours, flags)
+}
+
+fn set(handler: usize, flags: c_int) -> io::Result<()> {
+    // SAFETY: sigaction is a C struct of integers: all zeroes is valid.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = ours;
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+    action.sa_sigaction = handler;
+    action.sa_flags = flags;
     // SAFETY: `on_sigprof` has the signature of SA_SIGINFO and is safe to run anywhere.
     if unsafe { libc::sigaction(SIGNAL, &raw const action, std::ptr::null_mut()) } != 0 {
         return Err(io::Error::last_os_error());
@@ -44,15 +54,33 @@ pub(crate) fn install() -> io::Result<()> {
     Ok(())
 }
 
+thread_local! {
+    /// Whether this thread is passing a signal on right now.
+    static CHAINING: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Passes a signal on to the handler that was there before ours. Without one it is ignored.
 ///
+/// A library that came after us may pass on to us what we pass on to it: the second time round
+/// the signal is dropped.
+///
 /// # Signal safety
-/// Two atomic loads, then that of the previous handler.
+/// Two atomic loads and a thread-local flag without a destructor, then that of the previous
+/// handler. Only for signals that are not our timers'.
 pub(super) fn chain(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let previous = PREVIOUS.load(Ordering::SeqCst);
     if previous == libc::SIG_DFL || previous == libc::SIG_IGN {
         return;
     }
+    if CHAINING.try_with(|chaining| chaining.replace(true)) != Ok(false) {
+        return;
+    }
+    call(previous, signal, info, context);
+    // Whether the thread is ending makes no difference.
+    let _ = CHAINING.try_with(|chaining| chaining.set(false));
+}
+
+fn call(previous: usize, signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     if PREVIOUS_TAKES_INFO.load(Ordering::SeqCst) {
         // SAFETY: sigaction(2) returned this address as a handler with SA_SIGINFO.
         let handler = unsafe {
