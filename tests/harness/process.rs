@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -25,7 +25,12 @@ pub struct Process {
     mark: String,
     child: Child,
     printed: Arc<Printed>,
+    readers: Vec<JoinHandle<()>>,
 }
+
+/// How long to wait for the last lines of a program that has ended. Its own children may hold
+/// its output open, so there may be no end.
+const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 
 /// The lines of standard output and standard error, in the order of arrival.
 #[derive(Debug, Default)]
@@ -39,13 +44,13 @@ impl Printed {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(self: Arc<Self>, from: impl Read + Send + 'static) {
+    fn read(self: Arc<Self>, from: impl Read + Send + 'static) -> JoinHandle<()> {
         thread::spawn(move || {
             for line in BufReader::new(from).lines().map_while(Result::ok) {
                 self.lines().push(line);
                 self.more.notify_all();
             }
-        });
+        })
     }
 }
 
@@ -67,17 +72,25 @@ impl Process {
             .spawn()
             .with_context(|| format!("start {name}"))?;
         let printed = Arc::<Printed>::default();
-        if let Some(stdout) = child.stdout.take() {
-            Arc::clone(&printed).read(stdout);
-        }
-        if let Some(stderr) = child.stderr.take() {
-            Arc::clone(&printed).read(stderr);
-        }
+        let mut readers = Vec::new();
+        readers.extend(
+            child
+                .stdout
+                .take()
+                .map(|from| Arc::clone(&printed).read(from)),
+        );
+        readers.extend(
+            child
+                .stderr
+                .take()
+                .map(|from| Arc::clone(&printed).read(from)),
+        );
         Ok(Self {
             name,
             mark,
             child,
             printed,
+            readers,
         })
     }
 
@@ -125,9 +138,8 @@ impl Process {
                 .more
                 .wait_timeout(lines, Duration::from_millis(100))
                 .map_or_else(|error| error.into_inner().0, |(lines, _)| lines);
-            let nothing_new = lines.len() == seen;
             drop(lines);
-            ended = nothing_new && self.child.try_wait()?.is_some();
+            ended = self.all_is_read() && self.child.try_wait()?.is_some();
         }
     }
 
@@ -139,17 +151,24 @@ impl Process {
         Ok(nix::sys::signal::kill(self.pid()?, signal)?)
     }
 
-    /// Waits until the program has ended.
+    fn all_is_read(&self) -> bool {
+        self.readers.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits until the program has ended and what it printed is read.
     ///
     /// # Errors
     /// When it has not within the time.
     pub fn ended(&mut self, within: Duration) -> Result<ExitStatus> {
         let child = &mut self.child;
-        wait::until("the program has ended", within, || {
+        let status = wait::until("the program has ended", within, || {
             child.try_wait().transpose()
         })
-        .with_context(|| format!("{} printed:\n{}", self.name, self.output()))?
-        .context("wait for the program")
+        .with_context(|| format!("{} printed:\n{}", self.name, self.output()))??;
+        let _ = wait::until("the output ends", LAST_LINES_WITHIN, || {
+            self.all_is_read().then_some(())
+        });
+        Ok(status)
     }
 
     /// The most memory the program has had resident so far, in bytes (`VmHWM`).
