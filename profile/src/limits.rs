@@ -18,11 +18,14 @@ pub struct Limits {
     pub name_bytes_max: usize,
     /// Labels on one sample.
     pub labels_max: usize,
+    /// Numbers on one sample: each sample costs this many. A heap profile has four.
+    pub value_types_max: usize,
 }
 
 impl Default for Limits {
     /// What a collector takes from a stranger: 64 MiB, a million samples of at most 4,096
-    /// frames, two million stack nodes, names of at most 16 KiB, 32 labels on a sample.
+    /// frames, two million stack nodes, names of at most 16 KiB, 32 labels and 16 values on
+    /// a sample.
     fn default() -> Self {
         Self {
             inflated_bytes_max: 64 << 20,
@@ -31,6 +34,7 @@ impl Default for Limits {
             stack_nodes_max: 2_000_000,
             name_bytes_max: 16 << 10,
             labels_max: 32,
+            value_types_max: 16,
         }
     }
 }
@@ -44,5 +48,6 @@ impl Limits {
         stack_nodes_max: usize::MAX,
         name_bytes_max: usize::MAX,
         labels_max: usize::MAX,
+        value_types_max: usize::MAX,
     };
 }

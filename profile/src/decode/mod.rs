@@ -1,6 +1,7 @@
 //! Bytes to profiles. Every decoder is bounded by [`Limits`], takes all of a body or nothing,
 //! and never panics.
 
+mod fields;
 mod folded;
 mod inflate;
 mod pprof;

@@ -1,12 +1,15 @@
 //! pprof protobuf, ours and anybody's.
 //!
-//! The outer message is walked field by field and samples are decoded one at a time: a list of
-//! empty messages, two bytes each, would otherwise take forty times its size.
+//! Two ways to be small on the wire and large in memory are closed. The outer message is walked
+//! field by field, samples are decoded one at a time, and what repeats in them is counted before
+//! that: a list of empty messages, two bytes each, would otherwise take forty times its size. And
+//! a name stands once in the file, however often it is used: where we keep a copy for each use
+//! (mappings, threads, unnamed locations, numeric labels), all copies together may take as much
+//! as a whole file.
 
 use std::collections::HashMap;
 
 use prost::Message;
-use prost::encoding::{WireType, decode_key, decode_varint};
 
 use crate::builder::{FrameSpec, NewSample, ProfileBuilder};
 use crate::error::DecodeError;
@@ -18,9 +21,11 @@ use crate::pprof_proto as proto;
 use crate::pprof_proto::{KIND_MAPPINGS, words};
 use crate::profile::Profile;
 use crate::stack::StackId;
+use crate::thread::ThreadId;
 use crate::units::{EventCount, Nanos, Period, Timestamp};
 use crate::value_type::ValueType;
 
+use super::fields::{Field, Fields, bad, repeats, varint};
 use super::inflate::gunzip_if_needed;
 use super::{depth_fits, name_fits, nodes_fit, samples_fit};
 
@@ -46,10 +51,6 @@ pub fn pprof(bytes: &[u8], limits: &Limits) -> Result<Profile, DecodeError> {
         reading.sample(number, sample)?;
     }
     Ok(reading.builder.build()?)
-}
-
-const fn bad(reason: &'static str) -> DecodeError {
-    DecodeError::Pprof { reason }
 }
 
 fn message<M: Message + Default>(bytes: &[u8]) -> Result<M, DecodeError> {
@@ -78,27 +79,16 @@ struct Tables<'b> {
 }
 
 impl<'b> Tables<'b> {
-    fn read(mut rest: &'b [u8], limits: &Limits) -> Result<Self, DecodeError> {
+    fn read(bytes: &'b [u8], limits: &Limits) -> Result<Self, DecodeError> {
         let mut tables = Self::default();
-        while !rest.is_empty() {
-            let (tag, wire) = decode_key(&mut rest).map_err(|_source| bad("a field has no key"))?;
-            match wire {
-                WireType::Varint => {
-                    let value = varint(&mut rest)?;
-                    tables.number(tag, value.cast_signed());
-                }
-                WireType::LengthDelimited => {
-                    let length = usize::try_from(varint(&mut rest)?).unwrap_or(usize::MAX);
-                    let (field, after) = rest
-                        .split_at_checked(length)
-                        .ok_or_else(|| bad("it ends early"))?;
-                    rest = after;
+        for field in Fields::of(bytes) {
+            match field? {
+                (tag, Field::Number(value)) => tables.number(tag, value.cast_signed()),
+                (tag, Field::Bytes(field)) => {
                     tables.field(tag, field, limits)?;
                     tables.tables_fit(limits)?;
                 }
-                WireType::SixtyFourBit => rest = skip(rest, 8)?,
-                WireType::ThirtyTwoBit => rest = skip(rest, 4)?,
-                WireType::StartGroup | WireType::EndGroup => return Err(bad("it holds a group")),
+                (_, Field::Other) => {}
             }
         }
         if tables.sample_types.is_empty() {
@@ -126,7 +116,12 @@ impl<'b> Tables<'b> {
 
     fn field(&mut self, tag: u32, field: &'b [u8], limits: &Limits) -> Result<(), DecodeError> {
         match tag {
-            1 => self.sample_types.push(message(field)?),
+            1 => {
+                self.sample_types.push(message(field)?);
+                if self.sample_types.len() > limits.value_types_max {
+                    return Err(bad("it has more sample types than allowed"));
+                }
+            }
             2 => {
                 samples_fit(self.samples.len() + 1, limits)?;
                 self.samples.push(field);
@@ -169,11 +164,7 @@ impl<'b> Tables<'b> {
             self.functions.len(),
         ];
         let entries = tables.iter().sum::<usize>();
-        let others = [
-            self.strings.len(),
-            self.comments.len(),
-            self.sample_types.len(),
-        ];
+        let others = [self.strings.len(), self.comments.len()];
         nodes_fit(entries.saturating_add(others.iter().sum()), limits)
     }
 
@@ -196,14 +187,6 @@ impl<'b> Tables<'b> {
             self.string(value_type.unit)?,
         ))
     }
-}
-
-fn skip(rest: &[u8], length: usize) -> Result<&[u8], DecodeError> {
-    rest.get(length..).ok_or_else(|| bad("it ends early"))
-}
-
-fn varint(rest: &mut &[u8]) -> Result<u64, DecodeError> {
-    decode_varint(rest).map_err(|_source| bad("a number does not parse"))
 }
 
 /// The id of an encoded location, without its lines.
@@ -231,6 +214,10 @@ struct Reading<'t> {
     roles: Vec<Role>,
     locations: HashMap<u64, Vec<FrameId>>,
     mappings: HashMap<u64, Option<MappingId>>,
+    /// By thread id and the place of the name.
+    threads: HashMap<(u64, i64), ThreadId>,
+    /// What copies of names take so far.
+    copied_bytes: usize,
 }
 
 impl<'t> Reading<'t> {
@@ -257,6 +244,8 @@ impl<'t> Reading<'t> {
             roles,
             locations: HashMap::new(),
             mappings: HashMap::new(),
+            threads: HashMap::new(),
+            copied_bytes: 0,
         };
         reading.header()?;
         Ok(reading)
@@ -292,6 +281,15 @@ impl<'t> Reading<'t> {
         Ok(())
     }
 
+    /// Counts a copy of a name.
+    fn copy_fits(&mut self, name: &str) -> Result<(), DecodeError> {
+        self.copied_bytes = self.copied_bytes.saturating_add(name.len());
+        if self.copied_bytes > self.limits.inflated_bytes_max {
+            return Err(bad("its names are used so often that they are too large"));
+        }
+        Ok(())
+    }
+
     /// Our own comments; others are only for people.
     fn comment(&mut self, comment: &str) {
         if let Some(name) = comment.strip_prefix(words::NAME) {
@@ -321,9 +319,12 @@ impl<'t> Reading<'t> {
         let known = if kind_of(path).is_some() {
             None
         } else {
+            let build_id = self.tables.string(mapping.build_id)?;
+            self.copy_fits(path)?;
+            self.copy_fits(build_id)?;
             Some(self.builder.mapping(Mapping {
                 path: path.to_owned(),
-                build_id: self.tables.string(mapping.build_id)?.to_owned(),
+                build_id: build_id.to_owned(),
                 start: mapping.memory_start,
                 end: mapping.memory_limit,
                 file_offset: mapping.file_offset,
@@ -342,12 +343,14 @@ impl<'t> Reading<'t> {
     }
 
     fn sample(&mut self, number: usize, bytes: &[u8]) -> Result<(), DecodeError> {
-        let sample: proto::Sample = message(bytes)?;
-        if sample.value.len() != self.roles.len() {
+        if repeats(bytes, 2, true)? != self.roles.len() {
             return Err(bad(
                 "a sample has another number of values than there are sample types",
             ));
         }
+        depth_fits(number, repeats(bytes, 1, true)?, self.limits)?;
+        labels_fit(number, repeats(bytes, 3, false)?, OWN_LABELS, self.limits)?;
+        let sample: proto::Sample = message(bytes)?;
         if let Some(value) = sample.value.iter().find(|value| **value < 0) {
             return Err(DecodeError::NegativeValue {
                 sample: number,
@@ -383,7 +386,7 @@ impl<'t> Reading<'t> {
         let mut depth = 0_usize;
         for id in ids.iter().rev() {
             if !self.locations.contains_key(id) {
-                let frames = self.location(*id)?;
+                let frames = self.location(number, *id)?;
                 self.locations.insert(*id, frames);
             }
             let frames = &self.locations[id];
@@ -398,13 +401,15 @@ impl<'t> Reading<'t> {
     }
 
     /// The frames of a location, root first: the one that is not inlined, then the inlined.
-    fn location(&mut self, id: u64) -> Result<Vec<FrameId>, DecodeError> {
+    fn location(&mut self, number: usize, id: u64) -> Result<Vec<FrameId>, DecodeError> {
         let tables = self.tables;
         let dangling = DecodeError::DanglingIndex {
             what: "location",
             index: id,
         };
-        let location: proto::Location = message(tables.locations.get(&id).ok_or(dangling)?)?;
+        let bytes = tables.locations.get(&id).ok_or(dangling)?;
+        depth_fits(number, repeats(bytes, 4, false)?, self.limits)?;
+        let location: proto::Location = message(bytes)?;
         let mapping = self.mapping(location.mapping_id)?;
         let kind = match location.mapping_id {
             0 => FrameKind::Native,
@@ -412,6 +417,7 @@ impl<'t> Reading<'t> {
         };
         if location.line.is_empty() {
             let name = self.unknown_name(&location)?;
+            self.copy_fits(&name)?;
             let spec = placed(FrameSpec::new(&name), kind, mapping, location.address);
             return Ok(vec![self.builder.frame(&spec)]);
         }
@@ -458,7 +464,7 @@ impl<'t> Reading<'t> {
         labels: &[proto::Label],
         mut row: NewSample<'r>,
     ) -> Result<NewSample<'r>, DecodeError> {
-        let (mut tid, mut thread_name) = (None, "");
+        let (mut tid, mut thread_name) = (None, 0);
         let mut pairs: Vec<(&str, String)> = Vec::new();
         for label in labels {
             let key = self.tables.string(label.key)?;
@@ -470,28 +476,53 @@ impl<'t> Reading<'t> {
                     row.time = Some(Nanos::from_nanos(time));
                 }
                 words::THREAD_ID => tid = text.parse().ok().or(Some(unsigned(label.num))),
-                words::THREAD_NAME => thread_name = text,
+                words::THREAD_NAME => thread_name = label.str,
                 _ if label.str != 0 || label.num == 0 => pairs.push((key, text.to_owned())),
                 _ => {
                     let unit = self.tables.string(label.num_unit)?;
+                    self.copy_fits(unit)?;
                     pairs.push((key, format!("{}{unit}", label.num)));
                 }
             }
         }
-        let limit = self.limits.labels_max;
-        if pairs.len() > limit {
-            return Err(DecodeError::TooManyLabels {
-                sample: number,
-                limit,
-            });
-        }
-        row.thread = tid.map(|tid| self.builder.thread(tid, thread_name));
+        labels_fit(number, pairs.len(), 0, self.limits)?;
+        row.thread = tid.map(|tid| self.thread(tid, thread_name)).transpose()?;
         let pairs: Vec<_> = pairs
             .iter()
             .map(|(key, value)| (*key, value.as_str()))
             .collect();
         row.labels = self.builder.labels(&pairs);
         Ok(row)
+    }
+
+    /// The thread of this id, whose name stands at `name`.
+    fn thread(&mut self, tid: u64, name: i64) -> Result<ThreadId, DecodeError> {
+        if let Some(known) = self.threads.get(&(tid, name)) {
+            return Ok(*known);
+        }
+        let text = self.tables.string(name)?;
+        self.copy_fits(text)?;
+        let id = self.builder.thread(tid, text);
+        self.threads.insert((tid, name), id);
+        Ok(id)
+    }
+}
+
+/// The labels of ours that become something else: time, thread id, thread name.
+const OWN_LABELS: usize = 3;
+
+/// Checks the number of labels on a sample against the limit and `more`.
+const fn labels_fit(
+    sample: usize,
+    count: usize,
+    more: usize,
+    limits: &Limits,
+) -> Result<(), DecodeError> {
+    let limit = limits.labels_max;
+    if count > limit.saturating_add(more) {
+        Err(DecodeError::TooManyLabels { sample, limit })
+    } else {
+        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ use flate2::write::GzEncoder;
 use prost::Message as _;
 
 use crate::frame::{Frame, FrameKind};
+use crate::function::FunctionId;
 use crate::label::LabelSetId;
 use crate::mapping::Mapping;
 use crate::pprof_proto as proto;
@@ -54,7 +55,7 @@ struct Encoding<'p> {
     profile: &'p Profile,
     out: proto::Profile,
     strings: HashMap<String, i64>,
-    functions: HashMap<(String, String), u64>,
+    functions: HashMap<FunctionId, u64>,
     locations: HashMap<(u64, u64, Vec<proto::Line>), u64>,
     kind_mappings: HashMap<FrameKind, u64>,
     stacks: HashMap<StackId, Vec<u64>>,
@@ -251,12 +252,12 @@ impl<'p> Encoding<'p> {
     }
 
     fn line(&mut self, frame: Frame<'_>) -> proto::Line {
-        let file = frame.file().unwrap_or_default();
-        let key = (frame.name().to_owned(), file.to_owned());
+        let key = frame.function_id();
         let function_id = match self.functions.get(&key) {
             Some(id) => *id,
             None => {
                 let id = id_at(self.out.function.len());
+                let file = frame.file().unwrap_or_default();
                 let (name, filename) = (self.string(frame.name()), self.string(file));
                 let system_name = name;
                 self.out.function.push(proto::Function {
