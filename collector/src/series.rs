@@ -1,14 +1,34 @@
-//! What a series is of: the value types, as one word of a key, and the choice among them.
+//! What a series is of: its names, the value types as one word of a key, and the choice among
+//! them.
+
+use std::collections::BTreeSet;
 
 use flashlamp_profile::{Column, NewSample, Profile, ProfileBuilder, StackId, ValueType};
+
+use crate::limits;
 
 /// Between the name and the unit of one type.
 const UNIT: char = '\u{1F}';
 /// Between two types.
 const TYPE: char = '\u{1E}';
 
+/// Checks the name of a service or an entry point; says what is wrong with it.
+pub(crate) fn check_word(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("is missing or empty".to_owned());
+    }
+    if text.len() > limits::NAME_BYTES_MAX {
+        return Err(format!("is longer than {} bytes", limits::NAME_BYTES_MAX));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("holds control characters".to_owned());
+    }
+    Ok(())
+}
+
 /// The value types of a profile as one word, in their order. Empty where there are event counts
-/// only.
+/// only. Different types have different words, as long as none holds a control character
+/// ([`types_fit`]).
 pub fn type_key(types: &[ValueType]) -> String {
     let word = |value_type: &ValueType| format!("{}{UNIT}{}", value_type.name, value_type.unit);
     types
@@ -18,11 +38,17 @@ pub fn type_key(types: &[ValueType]) -> String {
         .join(&TYPE.to_string())
 }
 
-/// The names of the types in a word that [`type_key`] made.
-pub fn type_names(key: &str) -> impl Iterator<Item = &str> {
-    key.split(TYPE)
-        .filter(|word| !word.is_empty())
-        .map(|word| word.split_once(UNIT).map_or(word, |(name, _unit)| name))
+/// Whether [`type_key`] tells these types from all others.
+pub fn types_fit(types: &[ValueType]) -> bool {
+    let fits = |text: &str| !text.contains(char::is_control);
+    types
+        .iter()
+        .all(|value_type| fits(&value_type.name) && fits(&value_type.unit))
+}
+
+/// The name and unit of each type in a word that [`type_key`] made.
+fn types_in(key: &str) -> impl Iterator<Item = (&str, &str)> {
+    key.split(TYPE).filter_map(|word| word.split_once(UNIT))
 }
 
 /// What a query measures.
@@ -30,7 +56,7 @@ pub fn type_names(key: &str) -> impl Iterator<Item = &str> {
 pub enum Clock {
     /// Event counts, whatever else was measured.
     Samples,
-    /// The value type of this name: `cpu`, `wall`, …
+    /// The value type of this name, `cpu` or `wall`, or of this name and unit, `cpu/nanoseconds`.
     Named(String),
 }
 
@@ -56,39 +82,75 @@ impl Clock {
     }
 
     /// Every clock that series of these types can answer, `cpu` first, then `wall`, then the
-    /// rest; `samples` only where there is nothing else.
+    /// rest; `samples` only where there is nothing else. A name that comes in several units is
+    /// offered with each.
     pub fn offered<'a>(type_keys: impl IntoIterator<Item = &'a str>) -> Vec<Self> {
-        let mut names: Vec<&str> = type_keys.into_iter().flat_map(type_names).collect();
+        let types: BTreeSet<_> = type_keys.into_iter().flat_map(types_in).collect();
         let rank = |name: &str| match name {
             "cpu" => 0,
             "wall" => 1,
             _ => 2,
         };
-        names.sort_unstable_by_key(|name| (rank(name), *name));
-        names.dedup();
-        if names.is_empty() {
+        let mut sorted: Vec<_> = types.iter().copied().collect();
+        sorted.sort_by_key(|(name, unit)| (rank(name), *name, *unit != NANOSECONDS, *unit));
+        if sorted.is_empty() {
             return vec![Self::Samples];
         }
-        names.into_iter().map(Self::parse).collect()
+        let word = |(name, unit): &(&str, &str)| {
+            if types.iter().filter(|(other, _)| other == name).count() == 1 {
+                Self::parse(name)
+            } else {
+                Self::Named(format!("{name}/{unit}"))
+            }
+        };
+        sorted.iter().map(word).collect()
     }
 
-    /// Whether a series of these types has anything to say to this clock.
+    /// What this clock means among series of these types; `None` where it is in none of them.
+    /// A name that comes in several units means nanoseconds, else the first by name.
+    pub fn measure<'a>(&self, type_keys: impl IntoIterator<Item = &'a str>) -> Option<Measure> {
+        let Self::Named(word) = self else {
+            return Some(Measure::Events);
+        };
+        let named = |(name, unit): &(&str, &str)| {
+            name == word
+                || word
+                    .strip_prefix(name)
+                    .and_then(|rest| rest.strip_prefix('/'))
+                    == Some(unit)
+        };
+        let types = type_keys.into_iter().flat_map(types_in).filter(named);
+        types
+            .min_by_key(|(name, unit)| (name != word, *unit != NANOSECONDS, *unit))
+            .map(|(name, unit)| Measure::Value(ValueType::new(name, unit)))
+    }
+}
+
+const NANOSECONDS: &str = "nanoseconds";
+
+/// What is summed: one value type with its unit, so that only like is added to like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Measure {
+    /// Event counts.
+    Events,
+    /// The values of this type.
+    Value(ValueType),
+}
+
+impl Measure {
+    /// Whether series of these types hold it.
     pub fn is_in(&self, type_key: &str) -> bool {
         match self {
-            Self::Samples => true,
-            Self::Named(name) => type_names(type_key).any(|have| have == name),
+            Self::Events => true,
+            Self::Value(of) => types_in(type_key).any(|have| have == (&*of.name, &*of.unit)),
         }
     }
 
-    /// Where this clock stands in a profile.
+    /// Where it stands in a profile.
     pub fn column(&self, profile: &Profile) -> Option<Column> {
         match self {
-            Self::Samples => Some(Column::Events),
-            Self::Named(name) => profile
-                .value_types()
-                .iter()
-                .position(|have| have.name == *name)
-                .map(Column::Value),
+            Self::Events => Some(Column::Events),
+            Self::Value(of) => Column::of_type(profile, of),
         }
     }
 }
@@ -184,8 +246,36 @@ mod tests {
         assert_eq!(offered(&[key(&[ValueType::WALL]), key(&[])]), "wall");
         let both = key(&[ValueType::WALL, ValueType::CPU]);
         assert_eq!(offered(&[both.clone(), key(&[ValueType::CPU])]), "cpu wall");
-        assert!(Clock::parse("cpu").is_in(&both));
-        assert!(!Clock::parse("cp").is_in(&both));
-        assert!(Clock::Samples.is_in(&both));
+    }
+
+    #[test]
+    fn a_name_in_several_units_is_offered_with_each() {
+        let types = [
+            ValueType::new("cpu", "milliseconds"),
+            ValueType::CPU,
+            ValueType::new("a/b", "bytes"),
+        ];
+        let keys: Vec<String> = types
+            .iter()
+            .map(|one| type_key(std::slice::from_ref(one)))
+            .collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let offered = Clock::offered(keys.iter().copied());
+        let words: Vec<&str> = offered.iter().map(Clock::as_str).collect();
+        assert_eq!(words, ["cpu/nanoseconds", "cpu/milliseconds", "a/b"]);
+        let check = |word: &str, expected: Option<&ValueType>| {
+            let measure = Clock::parse(word).measure(keys.iter().copied());
+            let expected = expected.cloned().map(Measure::Value);
+            assert_eq!(measure, expected, "{word}");
+        };
+        check("cpu", Some(&types[1]));
+        check("cpu/milliseconds", Some(&types[0]));
+        check("a/b", Some(&types[2]));
+        check("a/b/bytes", Some(&types[2]));
+        for absent in ["cp", "cpu/", "cpu/seconds", "a"] {
+            check(absent, None);
+        }
+        let events = Clock::parse("samples").measure(keys.iter().copied());
+        assert_eq!(events, Some(Measure::Events));
     }
 }

@@ -295,6 +295,26 @@ fn series_of_different_types_answer_for_the_clock_that_they_share() {
     assert_eq!(sum["clocks"], json!(["cpu", "wall"]));
     let none = server.get("/api/v1/flamegraph?service=s&clock=alloc");
     assert_eq!((none.status, none.code().as_str()), (404, "no_samples"));
+
+    // Another unit under the same name is another clock, and is never added to the first.
+    send(&one(&[ValueType::new("cpu", "milliseconds")], &[3]));
+    assert_eq!(server.folded("service=s"), "main 120\n");
+    assert_eq!(server.folded("service=s&clock=cpu"), "main 120\n");
+    assert_eq!(
+        server.folded("service=s&clock=cpu/milliseconds"),
+        "main 3\n"
+    );
+    let sum = server.get("/api/v1/flamegraph?service=s").json();
+    assert_eq!(
+        sum["clocks"],
+        json!(["cpu/nanoseconds", "cpu/milliseconds", "wall"])
+    );
+    assert_eq!(
+        server
+            .get("/day/2026-11-22/s?clock=cpu%2Fmilliseconds")
+            .status,
+        200
+    );
 }
 
 #[test]
@@ -394,7 +414,9 @@ fn hostile_names_reach_no_page_as_markup() {
     builder.name(evil);
     let frame = builder.frame(&FrameSpec::new(evil).file(evil));
     let stack = builder.stack_root_first([frame]);
-    let labels = builder.labels(&[(labels::ENTRY, evil)]);
+    // An entry point with control characters is refused.
+    let evil_entry = evil.replace('\u{1b}', "");
+    let labels = builder.labels(&[(labels::ENTRY, &evil_entry)]);
     builder.sample(NewSample {
         stack,
         event_count: EventCount::ONE,
@@ -418,7 +440,9 @@ fn hostile_names_reach_no_page_as_markup() {
         .post(&format!("/api/v1/profiles?service={service}"), &body)
         .json();
     let id = posted["id"].as_str().unwrap();
-    let entry = flashlamp_viewer::link::encode(evil);
+    let entry = flashlamp_viewer::link::encode(&evil_entry);
+    let of_entry = server.get(&format!("/day/2026-11-22/{service}?entry={entry}"));
+    assert_eq!(of_entry.status, 200, "{}", of_entry.text());
     for path in [
         "/".to_owned(),
         format!("/profile/{id}"),

@@ -533,6 +533,24 @@ fn a_window_with_too_many_entry_points_is_refused() {
     let send = |body: Vec<u8>| server.post("/api/v1/samples?service=s", &body);
     assert_eq!(send(body(1_001, 4)).code(), "too_many_entries");
     assert_eq!(send(body(1, 256)).code(), "bad_entry");
+    let made = |entry: &str, value_type: &str| {
+        let mut builder = ProfileBuilder::new();
+        builder.value_types(&[flashlamp_profile::ValueType::new(value_type, "count")]);
+        let labels = builder.labels(&[("entry", entry)]);
+        builder.sample(NewSample {
+            stack: None,
+            event_count: EventCount::ONE,
+            values: &[1],
+            time: None,
+            thread: None,
+            labels,
+        });
+        encode::pprof(&builder.build().unwrap())
+    };
+    assert_eq!(send(made("/a\n", "alloc")).code(), "bad_entry");
+    // What separates the types in a key.
+    assert_eq!(send(made("/a", "a\u{1F}count\u{1E}b")).code(), "bad_pprof");
     nothing_is_stored(&server);
+    assert_eq!(send(made("/a", "alloc")).status, 200);
     assert_eq!(send(body(1_000, 4)).status, 200);
 }

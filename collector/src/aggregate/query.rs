@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use flashlamp_profile::{Column, Profile, Tally, labels, with_label};
 
 use super::row::{Row, RowError, Sum, Tallies};
-use crate::series::{self, Clock};
+use crate::series::{self, Clock, Measure};
 use crate::store::keys::{self, Series};
 use crate::store::{KeyRange, ReadError, Snapshot};
 use crate::time::{Day, Hour};
@@ -96,13 +96,16 @@ pub fn read(snapshot: &dyn Snapshot, query: &Query) -> Result<Option<Answer>, Qu
         .clone()
         .or_else(|| clocks.first().cloned())
         .unwrap_or(Clock::Samples);
+    let Some(measure) = clock.measure(present.iter().copied()) else {
+        return Ok(None);
+    };
     let mut reading = Reading {
         query,
-        clock: &clock,
+        measure: &measure,
         sum: Sum::default(),
         losses: BTreeMap::new(),
     };
-    for key in present.into_iter().filter(|key| clock.is_in(key)) {
+    for key in present.into_iter().filter(|key| measure.is_in(key)) {
         for range in ranges(&query.series(key), query.from, query.until) {
             reading.add_range(snapshot, &range)?;
         }
@@ -119,7 +122,7 @@ pub fn read(snapshot: &dyn Snapshot, query: &Query) -> Result<Option<Answer>, Qu
         return Ok(None);
     }
     Ok(Some(Answer {
-        column: clock.column(&row.profile).unwrap_or(Column::Events),
+        column: measure.column(&row.profile).unwrap_or(Column::Events),
         profile: row.profile,
         losses,
         entries: row.stored,
@@ -197,7 +200,7 @@ impl Query {
 /// A sum on its way.
 struct Reading<'a> {
     query: &'a Query,
-    clock: &'a Clock,
+    measure: &'a Measure,
     sum: Sum,
     losses: BTreeMap<String, Tally>,
 }
@@ -225,13 +228,13 @@ impl Reading<'_> {
         let entry = self.query.entry.as_deref();
         let chosen = entry.map(|entry| with_label(&row.profile, labels::ENTRY, entry));
         let profile = chosen.as_ref().unwrap_or(&row.profile);
-        match self.clock.column(profile) {
+        match self.measure.column(profile) {
             Some(Column::Value(_)) if profile.value_types().len() == 1 => {
                 self.sum.add(row, profile);
             }
             Some(Column::Events) if profile.value_types().is_empty() => self.sum.add(row, profile),
             Some(column) => self.sum.add(row, &series::project(profile, column)),
-            // The key promised this clock and the row does not have it: nothing to add.
+            // The key promised this measure and the row does not have it: nothing to add.
             None => {}
         }
     }

@@ -1,12 +1,14 @@
 //! One window as it arrived: made ready, and stored exactly once.
 
-use flashlamp_profile::{Merger, NewSample, Profile, ProfileBuilder, Tally, Timestamp, labels};
+use flashlamp_profile::{
+    DecodeError, Merger, NewSample, Profile, ProfileBuilder, Tally, Timestamp, labels,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::row::{Row, Tallies};
 use crate::error::{ApiError, Code};
 use crate::limits;
-use crate::series;
+use crate::series::{self, check_word};
 use crate::store::keys::{self, Series, TENANT};
 use crate::store::{Batch, Key};
 use crate::time::{Day, Hour};
@@ -145,7 +147,7 @@ impl Window {
     /// `default_entry`.
     ///
     /// # Errors
-    /// `too_many_entries`, `bad_entry`.
+    /// `too_many_entries`, `bad_entry`; `bad_pprof` for value types that no key can hold.
     ///
     /// # Panics
     /// Never: a valid profile stays valid.
@@ -162,6 +164,10 @@ impl Window {
             .map(|(entry, tally)| (entry.to_owned(), tally))
             .collect();
         check_entries(&stored)?;
+        if !series::types_fit(profile.value_types()) {
+            let reason = "the name or unit of a sample type holds control characters";
+            return Err(DecodeError::Pprof { reason }.into());
+        }
         let mut merger = Merger::new();
         merger
             .add(&by_entry(profile, default_entry))
@@ -226,18 +232,13 @@ fn check_entries(stored: &Tallies) -> Result<(), ApiError> {
         );
         return Err(ApiError::new(Code::TooManyEntries, detail));
     }
-    match stored
-        .keys()
-        .find(|entry| entry.is_empty() || entry.len() > limits::NAME_BYTES_MAX)
-    {
-        None => Ok(()),
-        Some(entry) => {
-            let (found, limit) = (entry.len(), limits::NAME_BYTES_MAX);
-            let detail =
-                format!("the label `entry` of a sample has {found} bytes, not 1 to {limit}");
-            Err(ApiError::new(Code::BadEntry, detail))
-        }
+    for entry in stored.keys() {
+        check_word(entry).map_err(|wrong| {
+            let detail = format!("the label `entry` of a sample {wrong}");
+            ApiError::new(Code::BadEntry, detail)
+        })?;
     }
+    Ok(())
 }
 
 /// The same samples with the entry point as their only label.

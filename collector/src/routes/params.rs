@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{ApiError, Code};
 use crate::limits;
 use crate::profiles::ProfileId;
+use crate::series::check_word;
 use crate::time::{Hour, parse_instant};
 
 /// The variable parts of an address, percent-decoded.
@@ -41,19 +42,6 @@ pub(super) fn entry(text: Option<String>) -> Result<Option<String>, ApiError> {
     check_word(&text)
         .map(|()| Some(text))
         .map_err(|wrong| ApiError::new(Code::BadEntry, format!("the parameter `entry` {wrong}")))
-}
-
-fn check_word(text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        return Err("is missing or empty".to_owned());
-    }
-    if text.len() > limits::NAME_BYTES_MAX {
-        return Err(format!("is longer than {} bytes", limits::NAME_BYTES_MAX));
-    }
-    if text.chars().any(char::is_control) {
-        return Err("holds control characters".to_owned());
-    }
-    Ok(())
 }
 
 /// A text that is only shown, where one is given.
