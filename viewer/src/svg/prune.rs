@@ -160,7 +160,7 @@ impl<'t> Pruned<'t> {
         };
         let mut path_bytes = name.len() + 1;
         if let Some(parent) = self.frames.get_mut(candidate.parent) {
-            parent.rest -= node.total();
+            parent.rest = parent.rest.saturating_sub(node.total());
             path_bytes += parent.path_bytes;
         }
         self.frames.push(Kept {
@@ -185,7 +185,7 @@ impl<'t> Pruned<'t> {
     /// Leaves a frame's width to its parent, unless that was given up as well.
     fn give_back(&mut self, frame: &Kept<'_>) {
         if let Some(parent) = self.frames.get_mut(frame.parent) {
-            parent.rest += frame.node.total();
+            parent.rest = parent.rest.saturating_add(frame.node.total());
         }
     }
 
@@ -246,6 +246,13 @@ impl<'t> Pruned<'t> {
             children[frame.parent].push(place);
         }
         let mut lines = Vec::new();
+        // Totals saturate, so the parts may be more than the whole; inferno adds them up.
+        let mut left = self.frames.first().map_or(0, |root| root.node.total());
+        let mut counted = |value: u64| {
+            let value = value.min(left);
+            left -= value;
+            value
+        };
         // (place, length of the path without it); the second visit writes the line.
         let mut path = String::new();
         let mut todo = vec![(0_usize, 0_usize, false)];
@@ -265,10 +272,13 @@ impl<'t> Pruned<'t> {
                         .map(|child| (*child, path.len(), false)),
                 );
             } else if frame.rest != 0 && place != 0 {
-                lines.push(format!("{path} {}", frame.rest));
+                lines.push(format!("{path} {}", counted(frame.rest)));
             }
         }
-        lines.extend(self.gaps().map(|(name, value)| format!("{name} {value}")));
+        lines.extend(
+            self.gaps()
+                .map(|(name, value)| format!("{name} {}", counted(value))),
+        );
         lines
     }
 
@@ -279,7 +289,10 @@ impl<'t> Pruned<'t> {
             .frames
             .first()
             .map_or((0, 0), |root| (root.rest, root.node.self_value()));
-        let gaps = [(NOT_DRAWN, rest - stackless), (NO_STACK, stackless)];
+        let gaps = [
+            (NOT_DRAWN, rest.saturating_sub(stackless)),
+            (NO_STACK, stackless),
+        ];
         gaps.into_iter()
             .filter(|(_, value)| *value != 0)
             .map(|(name, value)| (format!("{MARKER}{}{END}", stand_ins(name)), value))

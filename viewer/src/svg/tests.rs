@@ -394,3 +394,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn sums_beyond_what_can_be_counted_are_drawn_all_the_same() {
+    let folded: String = ["a", "b", "c"]
+        .map(|leaf| format!("main;{leaf} {}\n", i64::MAX))
+        .concat();
+    let profile = decode::folded(folded.as_bytes(), &Limits::default()).unwrap();
+    let svg = flame_graph(&profile, &Options::new(&profile)).unwrap();
+    for name in ["main", "a", "b"] {
+        assert!(svg.contains(&format!("<title>{name} (")), "{name}");
+    }
+}
