@@ -7,6 +7,9 @@
   /** @type {any} */
   const graphScript = window;
 
+  // The frame of the agent's tower layer: below it stands what a request did.
+  const REQUEST_LAYER = "flashlamp::request::layer::RequestFuture";
+
   // The graph's script cannot restore a zoom inside an HTML document (it looks the frame up by an
   // XML namespace and fails). So its parameters are taken away before it starts, and put back.
   const asked = new URLSearchParams(window.location.search);
@@ -37,7 +40,7 @@
     const svg = /** @type {SVGSVGElement | null} */ (figure.querySelector(".graph-frame > svg"));
     const frames = document.getElementById("frames");
     if (!svg || !frames || typeof graphScript.search !== "function") return;
-    const skip = /** @type {HTMLButtonElement} */ (figure.querySelector(".graph-skip"));
+    const levels = /** @type {HTMLButtonElement} */ (figure.querySelector(".graph-levels"));
     const hint = detail.textContent;
     tools.hidden = false;
     figure.classList.add("has-tools");
@@ -128,7 +131,7 @@
       });
     });
 
-    offerToSkip(frames, tools, skip);
+    hideRuntimeLevels(frames, svg, levels);
 
     // Printed pages are narrower: scale the drawing instead of cutting it.
     window.addEventListener("beforeprint", () => {
@@ -153,33 +156,56 @@
   }
 
   /**
-   * A service's stacks begin with dozens of frames of its runtime: offers a way past those that
-   * nearly everything shares.
+   * A service's stacks begin with dozens of frames of its runtime, shared by nearly everything.
+   * Those above our request layer are hidden at first: the picture moves up until the layer is
+   * on top, and markers beside the hidden levels move along. Other shared levels say something
+   * about the program and stay.
    * @param {HTMLElement} frames
-   * @param {HTMLElement} tools
-   * @param {HTMLButtonElement} skip
+   * @param {SVGSVGElement} svg
+   * @param {HTMLButtonElement} button
    */
-  function offerToSkip(frames, tools, skip) {
-    const total = Number(frames.getAttribute("total_samples"));
-    /** @type {Map<number, SVGRectElement>} */
+  function hideRuntimeLevels(frames, svg, button) {
+    /** @param {Element} rect @param {string} name */
+    const number = (rect, name) => Number(rect.getAttribute(name));
+    /** @type {Map<number, Element>} */
     const widest = new Map();
-    /** @param {Element} rect */
-    const width = (rect) => Number(rect.getAttribute("fg:w"));
+    /** @type {Element[]} */
+    const markers = [];
     for (const rect of frames.querySelectorAll("rect")) {
-      const y = Number(rect.getAttribute("y"));
+      if (rect.closest("g.marker")) {
+        markers.push(rect);
+        continue;
+      }
+      const y = number(rect, "y");
       const other = widest.get(y);
-      if (!other || width(other) < width(rect)) widest.set(y, rect);
+      if (!other || number(other, "fg:w") < number(rect, "fg:w")) widest.set(y, rect);
     }
     const levels = Array.from(widest).sort(([a], [b]) => a - b);
-    const count = levels.findIndex(([, rect]) => width(rect) < 0.8 * total);
-    if (count < 12) return;
-    skip.textContent = `Skip ${count} shared levels`;
-    skip.hidden = false;
-    skip.addEventListener("click", () => {
-      // The last shared level stays in sight, below the tools.
-      const top = levels[count - 1][1].getBoundingClientRect().top;
-      window.scrollBy({ top: top - tools.offsetHeight });
-    });
+    if (levels.length < 2) return;
+    const [[first, all], [second]] = levels;
+    const beside = markers.filter((rect) => number(rect, "y") === second);
+    const marked = beside.reduce((sum, rect) => sum + number(rect, "fg:w"), 0);
+    const shared = 0.8 * (number(all, "fg:w") - marked);
+    const end = levels.findIndex(([, rect]) => number(rect, "fg:w") < shared);
+    const isLayer = (/** @type {Element} */ rect) =>
+      rect.closest("g")?.querySelector("title")?.textContent?.includes(REQUEST_LAYER);
+    const count = levels.slice(0, Math.max(end, 0)).findLastIndex(([, rect]) => isLayer(rect));
+    if (count < 1) return;
+    const top = levels[count][0];
+
+    /** @param {boolean} hidden */
+    const show = (hidden) => {
+      svg.style.setProperty("--hidden", hidden ? `${top - first + 3}px` : "0px");
+      for (const rect of beside) {
+        const group = /** @type {SVGGElement} */ (rect.closest("g"));
+        group.style.transform = hidden ? `translateY(${top - second}px)` : "";
+      }
+      button.textContent = `${hidden ? "Show" : "Hide"} ${count} levels of the runtime`;
+      button.setAttribute("aria-pressed", String(!hidden));
+    };
+    button.hidden = false;
+    button.addEventListener("click", () => show(button.getAttribute("aria-pressed") === "true"));
+    show(!hasZoom);
   }
 
   /** @param {HTMLElement} frames */

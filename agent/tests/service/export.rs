@@ -4,9 +4,10 @@ use std::hint::black_box;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::stub::{Stub, until};
 use flashlamp::profile::{Tally, labels};
 use flashlamp::{Agent, StartError, Stats};
+
+use crate::stub::{Stub, until};
 
 const SOON: Duration = Duration::from_secs(20);
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::stub::{Received, Stub};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
@@ -18,6 +17,8 @@ use flashlamp::profile::{Column, Profile, labels, markers};
 use flashlamp::{Agent, EntryPoint, Stats};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
+
+use crate::stub::{Received, Stub};
 
 const SOON: Duration = Duration::from_secs(20);
 const MS: Duration = Duration::from_millis(1);

@@ -14,8 +14,8 @@ use super::{depth_fits, name_fits, nodes_fit, samples_fit};
 /// Reads folded text, root first, gzip or plain. Each line adds its count, as that many samples
 /// of one event each.
 ///
-/// Blank lines are skipped, and so are empty frame names: some writers begin a line with `;`.
-/// Spaces in names are kept; a carriage return at the end of a line is not. Text without any
+/// Blank lines are skipped, and so are blank frame names: some writers begin a line with `;`.
+/// Spaces inside names are kept; those around a name and a carriage return are not. Text without any
 /// line is an empty profile.
 ///
 /// # Errors

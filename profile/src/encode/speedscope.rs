@@ -8,6 +8,7 @@ use crate::column::Column;
 use crate::function::FunctionId;
 use crate::loss::Tally;
 use crate::profile::Profile;
+use crate::sample::Sample;
 use crate::thread::ThreadId;
 use crate::units::{Nanos, Period, Timestamp};
 
@@ -30,17 +31,17 @@ pub fn speedscope(profile: &Profile) -> String {
         0 => vec![Column::Events],
         count => (0..count).map(Column::Value).collect(),
     };
-    let mut threads: Vec<Option<ThreadId>> =
-        profile.samples().map(|sample| sample.thread()).collect();
-    threads.sort_unstable();
-    threads.dedup();
+    let mut threads: BTreeMap<Option<ThreadId>, Vec<Sample<'_>>> = BTreeMap::new();
+    for sample in profile.samples() {
+        threads.entry(sample.thread()).or_default().push(sample);
+    }
     if threads.is_empty() {
-        threads.push(None);
+        threads.insert(None, Vec::new());
     }
     let mut profiles = Vec::new();
     for (place, column) in columns.iter().enumerate() {
-        for thread in &threads {
-            let mut one = one_profile(profile, &mut frames, *column, *thread);
+        for (thread, samples) in &threads {
+            let mut one = one_profile(profile, &mut frames, *column, samples);
             if threads.len() > 1 {
                 one.name = titled(profile, *thread);
             }
@@ -86,13 +87,13 @@ fn one_profile(
     profile: &Profile,
     frames: &mut Frames<'_>,
     column: Column,
-    thread: Option<ThreadId>,
+    of_thread: &[Sample<'_>],
 ) -> OneProfile {
     let mut stacks: HashMap<_, Vec<usize>> = HashMap::new();
     let (mut samples, mut weights) = (Vec::new(), Vec::new());
     let mut sum = 0_u64;
-    for sample in profile.samples().filter(|sample| sample.thread() == thread) {
-        let weight = column.of(&sample).min(WEIGHT_MAX);
+    for sample in of_thread {
+        let weight = column.of(sample).min(WEIGHT_MAX);
         let stack = stacks.entry(sample.stack()).or_insert_with(|| {
             let stack = sample.stack().map(|id| profile.stack_root_first(id));
             let functions = stack.into_iter().flatten().map(crate::Frame::function_id);

@@ -32,7 +32,7 @@ pub(super) fn graph(
                     aria-label="Search functions in the graph" aria-keyshortcuts="/";
                 output.graph-match {}
                 button.graph-reset type="button" disabled { "Reset zoom" }
-                button.graph-skip type="button" hidden {}
+                button.graph-levels type="button" hidden {}
                 p.graph-detail aria-live="off" { "Point at a frame for its numbers, click to zoom." }
             }
             div.graph-frame { (escaped(graph.svg)) }
