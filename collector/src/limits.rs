@@ -31,7 +31,8 @@ pub const BUDGET_STEP_BYTES: u64 = 256 << 10;
 /// what a decoder allocates before the first byte comes out.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
-/// The most frames over all samples of a body, each sample counted with its whole stack.
+/// The most frames over all samples of a body, each sample counted with its whole stack, once for
+/// each of its values.
 ///
 /// Formats that share the beginnings of stacks can say in 32 MiB what takes gigabytes where each
 /// sample lists its frames, as it does in the stored form.

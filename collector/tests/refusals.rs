@@ -270,6 +270,36 @@ fn stacks_that_share_their_beginning_are_bounded_by_what_they_unfold_to() {
     check(&server, JSON, &body, 413, "too_many_frames");
 }
 
+/// 500 stacks of 4,000 frames with ten values each: 20 million frames as speedscope lists them.
+#[test]
+fn stacks_are_counted_once_for_each_value() {
+    use flashlamp_profile::{
+        EventCount, FrameSpec, LabelSetId, NewSample, ProfileBuilder, ValueType, encode,
+    };
+    let server = Server::start();
+    let mut builder = ProfileBuilder::new();
+    let types: Vec<_> = (0..10)
+        .map(|number| ValueType::new(format!("value {number}"), "count"))
+        .collect();
+    builder.value_types(&types);
+    let shared = builder.frame(&FrameSpec::new("main"));
+    let below = builder.stack_root_first(vec![shared; 3_999]);
+    for leaf in 0..500 {
+        let leaf = builder.frame(&FrameSpec::new(&format!("f{leaf}")));
+        let stack = Some(builder.stack(below, leaf));
+        builder.sample(NewSample {
+            stack,
+            event_count: EventCount::ONE,
+            values: &[1; 10],
+            time: None,
+            thread: None,
+            labels: LabelSetId::EMPTY,
+        });
+    }
+    let body = encode::pprof(&builder.build().unwrap());
+    check(&server, &[], &body, 413, "too_many_frames");
+}
+
 #[test]
 fn bombs_are_refused_and_cost_what_is_allowed() {
     let server = Server::start();
