@@ -62,6 +62,8 @@ codes! {
     BadZstd = "bad_zstd", BAD_REQUEST;
     /// More entry points in one window than allowed.
     TooManyEntries = "too_many_entries", BAD_REQUEST;
+    /// More reasons for loss in one body than allowed, or a longer one.
+    TooManyLosses = "too_many_losses", BAD_REQUEST;
     /// The body ended early or broke off.
     BodyIncomplete = "body_incomplete", BAD_REQUEST;
     /// A browser was sent by another site.

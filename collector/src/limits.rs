@@ -38,6 +38,10 @@ pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// sample lists its frames, as it does in the stored form.
 pub const FRAMES_MAX: usize = 16 << 20;
 
+/// The most reasons for loss in one body, each of at most [`NAME_BYTES_MAX`]. They stand in the
+/// metadata that every list of request profiles reads; an agent has fewer than ten.
+pub const BODY_LOSS_REASONS_MAX: usize = 64;
+
 /// How long a body may take to arrive. An agent on a bad line sends 1 MB in less.
 pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 

@@ -584,3 +584,31 @@ fn a_window_with_too_many_entry_points_is_refused() {
     assert_eq!(send(made("/a", "alloc")).status, 200);
     assert_eq!(send(body(1_000, 4)).status, 200);
 }
+
+#[test]
+fn reasons_for_loss_are_few_and_short() {
+    use flashlamp_profile::{ProfileBuilder, Tally, encode};
+    let server = Server::start();
+    let lost = |reasons: &[String]| {
+        let mut builder = ProfileBuilder::new();
+        for reason in reasons {
+            let one = Tally {
+                samples: 1,
+                events: 1,
+            };
+            builder.loss(reason, one);
+        }
+        encode::pprof(&builder.build().unwrap())
+    };
+    let many: Vec<String> = (0..65).map(|number| format!("reason_{number}")).collect();
+    check(&server, &[], &lost(&many), 400, "too_many_losses");
+    check(
+        &server,
+        &[],
+        &lost(&["r".repeat(256)]),
+        400,
+        "too_many_losses",
+    );
+    let sent = server.post("/api/v1/samples?service=s", &lost(&many[..64]));
+    assert_eq!(sent.status, 200, "{}", sent.text());
+}

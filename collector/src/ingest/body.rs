@@ -169,7 +169,8 @@ fn too_large() -> ApiError {
 /// Returns the profile and the bytes it was decoded from.
 ///
 /// # Errors
-/// Any code of [`DecodeError::CODES`], `bad_zstd`, `too_many_frames`, `overloaded`.
+/// Any code of [`DecodeError::CODES`], `bad_zstd`, `too_many_frames`, `too_many_losses`,
+/// `overloaded`.
 pub fn decode(
     wire: Vec<u8>,
     encoding: Encoding,
@@ -194,6 +195,7 @@ pub fn decode(
         Format::Folded => decode::folded(&bytes, &limits),
     }?;
     check_frames(&profile)?;
+    check_losses(&profile)?;
     Ok((profile, bytes))
 }
 
@@ -211,6 +213,17 @@ fn check_frames(profile: &Profile) -> Result<(), ApiError> {
         left = rest;
     }
     Ok(())
+}
+
+/// Reasons for loss are few short words.
+fn check_losses(profile: &Profile) -> Result<(), ApiError> {
+    let (count, bytes) = (limits::BODY_LOSS_REASONS_MAX, limits::NAME_BYTES_MAX);
+    let losses = profile.losses();
+    if losses.len() <= count && losses.keys().all(|reason| reason.len() <= bytes) {
+        return Ok(());
+    }
+    let detail = format!("more than {count} reasons for loss, or one longer than {bytes} bytes");
+    Err(ApiError::new(Code::TooManyLosses, detail))
 }
 
 fn inflated_max() -> usize {
