@@ -31,6 +31,34 @@ const WIDEST_OF_THE_SHOP: &str = r#"
 /// Whether the button that undoes a zoom can be pressed.
 const IS_ZOOMED: &str = r#"return document.querySelector(".graph-reset").disabled === false"#;
 
+/// How far below the top of the graph the request layer's frame is drawn, in pixels; negative
+/// above it.
+const LAYER_BELOW_TOP: &str = r#"
+    const top = document.querySelector(".graph-frame").getBoundingClientRect().top;
+    const layer = [...document.querySelectorAll('#frames g')].find((g) =>
+        g.querySelector("title").textContent.includes("flashlamp::request::layer::RequestFuture"));
+    return layer.querySelector("rect").getBoundingClientRect().top - top;
+"#;
+
+/// The levels of the runtime above the request layer are hidden at first, and a button shows
+/// them.
+fn check_runtime_levels(browser: &Browser) -> Result<()> {
+    browser.until(
+        "the runtime's levels are hidden",
+        &format!(
+            "const below = (() => {{ {LAYER_BELOW_TOP} }})(); return below > -20 && below < 20"
+        ),
+    )?;
+    let button = browser.element("//button[contains(@class, 'graph-levels')]")?;
+    browser.click(&button)?;
+    browser.until(
+        "the button shows them",
+        &format!("return (() => {{ {LAYER_BELOW_TOP} }})() > 200"),
+    )?;
+    browser.click(&button)?;
+    Ok(())
+}
+
 /// Clicks into the graph and out again.
 fn check_zoom(browser: &Browser) -> Result<()> {
     let frame = browser.found_by("a frame of the shop", A_FRAME_OF_THE_SHOP)?;
@@ -129,6 +157,7 @@ fn pages_of_the_demo_zoom_search_and_show_the_request_in_time_order() -> Result<
     )?;
 
     browser.open(&day)?;
+    check_runtime_levels(&browser)?;
     check_zoom(&browser)?;
     check_search(&browser)?;
     browser.keep_screenshot("day")?;
