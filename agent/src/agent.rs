@@ -182,6 +182,21 @@ impl Drop for Agent {
 }
 
 impl Shared {
+    /// One without a session, which sends to nobody.
+    #[cfg(all(test, feature = "tower"))]
+    pub(crate) fn idle(process: &'static Process) -> Self {
+        Self {
+            process,
+            queue: Arc::new(Queue::new(limits::WINDOW)),
+            public_url: String::new(),
+            unsigned_toggles: true,
+            profiled_requests_max: 1,
+            profiled_requests: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+            session: 0,
+        }
+    }
+
     /// Whether requests can be profiled.
     #[cfg(feature = "tower")]
     pub(crate) fn is_running(&self) -> bool {

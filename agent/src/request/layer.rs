@@ -79,8 +79,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let entry = self.shared.process.entry_id(&entry_name(&request));
-        let mut scope = Scope::new(Arc::clone(&self.shared), entry);
+        let mut scope = Scope::new(Arc::clone(&self.shared), &entry_name(&request));
         let header = toggled(&mut scope, &request);
         let guard = scope.enter();
         let inner = self.inner.call(request);

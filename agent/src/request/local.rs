@@ -53,7 +53,8 @@ impl Local {
         made.unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::Unsupported)))
     }
 
-    /// `None` while the thread is ending, or in a signal handler of the host that polls.
+    /// `None` while the thread is ending, in a signal handler of the host that polls, or in a
+    /// forked child.
     fn with<R>(process: &'static Process, work: impl FnOnce(&mut Self) -> R) -> Option<R> {
         let run = |local: &RefCell<Option<Self>>| {
             let mut local = local.try_borrow_mut().ok()?;
@@ -61,6 +62,9 @@ impl Local {
                 .as_ref()
                 .is_some_and(|local| std::ptr::eq(local.process, process));
             if !known {
+                if !process.is_current() {
+                    return None;
+                }
                 let slot = process.lock().thread_slot(sys::tid());
                 let stale = local.replace(Self {
                     process,

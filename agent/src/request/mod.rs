@@ -31,14 +31,24 @@ use crate::sampler::slot::ThreadSlot;
 #[derive(Debug)]
 pub(crate) struct Scope {
     shared: Arc<Shared>,
+    /// False in a forked child that serves through its parent's layer: the parent's locks may
+    /// be held by threads that are not there, and its slots are not this process's.
+    active: bool,
     entry: u32,
     profiled: Option<Box<ProfiledRequest>>,
 }
 
 impl Scope {
-    fn new(shared: Arc<Shared>, entry: u32) -> Self {
+    fn new(shared: Arc<Shared>, entry: &str) -> Self {
+        let active = shared.process.is_current();
+        let entry = if active {
+            shared.process.entry_id(entry)
+        } else {
+            0
+        };
         Self {
             shared,
+            active,
             entry,
             profiled: None,
         }
@@ -46,6 +56,12 @@ impl Scope {
 
     /// Marks the calling thread until the guard is dropped, which has to be on this thread.
     fn enter(&mut self) -> PollGuard<'_> {
+        if !self.active {
+            return PollGuard {
+                mark: None,
+                _armed: None,
+            };
+        }
         let slot = Local::slot(self.shared.process);
         let previous = slot.map(|slot| slot.entry.swap(self.entry, Ordering::Relaxed));
         let armed = self.profiled.as_deref_mut().map(ProfiledRequest::enter);

@@ -1,1 +1,45 @@
-//! Tests.
+//! One request, without a service around it.
+
+use std::sync::{Arc, Condvar, Mutex, RwLock, mpsc};
+use std::time::Duration;
+
+use super::Scope;
+use crate::agent::Shared;
+use crate::entries::EntryNames;
+use crate::perf_map::JitMap;
+use crate::process::Process;
+use crate::registry::Registry;
+use crate::symbolize::Symbolizer;
+
+/// The state of a process that is not this one, as a forked child finds it.
+fn process_of_the_parent() -> &'static Process {
+    let pid = -1;
+    Box::leak(Box::new(Process {
+        pid,
+        registry: Mutex::new(Registry::new(pid)),
+        wake: Condvar::new(),
+        perf_map: Mutex::new(None),
+        jit: Mutex::new(JitMap::default()),
+        ended_requests: Mutex::new(Vec::new()),
+        entries: RwLock::new(EntryNames::default()),
+        symbols: Mutex::new(Symbolizer::default()),
+    }))
+}
+
+#[test]
+fn request_in_a_forked_child_needs_no_lock_of_the_parent() {
+    let process = process_of_the_parent();
+    // Held by threads of the parent, which the child does not have.
+    let registry = process.lock();
+    let entries = process.entries.write().unwrap();
+    let (done, waits) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut scope = Scope::new(Arc::new(Shared::idle(process)), "/cart");
+        let marked = scope.enter().mark.is_some();
+        drop(scope);
+        done.send(marked).unwrap();
+    });
+    let marked = waits.recv_timeout(Duration::from_secs(20));
+    assert!(!marked.expect("the request goes through"));
+    drop((registry, entries));
+}
