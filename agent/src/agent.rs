@@ -213,12 +213,12 @@ impl Shared {
         let session = registry.finish(self.session);
         if let Some(mut session) = session {
             let totals = session.totals();
-            let lost = session.losses();
+            let lost = session.losses_with_next();
             self.queue.enter(|ledger| {
                 ledger.ended_taken += totals.counts.taken;
                 ledger.add_ended_losses(&lost);
             });
-            session.seal_window(true);
+            session.seal_rest();
         }
         drop(registry);
         self.queue.close(timeout);

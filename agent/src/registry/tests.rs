@@ -1,10 +1,14 @@
 //! Sessions with the drain held back.
 
 use std::hint::black_box;
+#[cfg(feature = "http")]
+use std::sync::{Arc, Mutex};
 
 use flashlamp_profile::losses;
 
 use super::{Plan, SessionThreads};
+#[cfg(feature = "http")]
+use super::{Window, WindowSink};
 use crate::clock;
 use crate::drain::start_session;
 use crate::process::Process;
@@ -92,5 +96,60 @@ fn difference_that_nobody_explains_is_unaccounted() {
             lost[losses::UNACCOUNTED].events
         ),
         (1, 3)
+    );
+}
+
+/// Keeps what the windows stored.
+#[cfg(feature = "http")]
+#[derive(Debug, Default)]
+struct Kept(Mutex<Vec<flashlamp_profile::Tally>>);
+
+#[cfg(feature = "http")]
+impl WindowSink for Kept {
+    fn take(
+        &self,
+        chunk: crate::collection::Chunk,
+        _from: flashlamp_profile::Timestamp,
+        _until: flashlamp_profile::Timestamp,
+    ) {
+        self.0.lock().unwrap().push(chunk.stored());
+    }
+}
+
+#[test]
+#[cfg(feature = "http")]
+fn session_that_ends_just_after_its_window_hands_over_both_windows() {
+    let process = Process::current();
+    let kept = Arc::new(Kept::default());
+    let sink: Arc<dyn WindowSink> = Arc::<Kept>::clone(&kept);
+    // The lock holds the drain back, so that nobody seals the window when it ends.
+    let mut registry = process.lock();
+    let window = Window::begin(sink, 40_000_000, clock::Anchor::now());
+    let plan = Plan {
+        period_ns: 1_000_000,
+        window: Some(window),
+        ..plan(1_000_000)
+    };
+    let id = registry.start(plan).unwrap();
+    let is_past = |registry: &super::Registry| {
+        let window = registry.sessions[&id].window.as_ref().unwrap();
+        window.is_past(clock::monotonic_ns())
+    };
+    while !is_past(&registry) {
+        spin_ms(1);
+    }
+    spin_ms(20);
+    let mut session = registry.finish(id).unwrap();
+    drop(registry);
+    let next = session.window.as_ref().unwrap().next.as_ref().unwrap();
+    assert!(!next.samples.is_empty());
+    let taken = session.totals().counts.taken;
+    let lost: flashlamp_profile::Tally = session.losses_with_next().into_values().sum();
+    session.seal_rest();
+    let windows = kept.0.lock().unwrap();
+    assert_eq!(windows.len(), 2);
+    assert_eq!(
+        taken,
+        windows.iter().copied().sum::<flashlamp_profile::Tally>() + lost
     );
 }

@@ -89,6 +89,16 @@ impl super::Session {
         sink.take(chunk, from, until);
     }
 
+    /// Hands over all that a session which has ended still has. The window may have ended since
+    /// the last round of the drain, so that the last samples are the next window's.
+    #[cfg(feature = "http")]
+    pub(crate) fn seal_rest(&mut self) {
+        self.seal_window(true);
+        if !self.collected().is_zero() {
+            self.seal_window(true);
+        }
+    }
+
     /// The collection that a sample of this time goes to.
     pub(super) fn collection_for(&mut self, time_ns: u64) -> &mut Collection {
         match &mut self.window {
