@@ -15,15 +15,17 @@
 )]
 
 mod read_stack;
+mod storage;
 mod tables;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-use framehop::{MustNotAllocateDuringUnwind, Unwinder as _};
+use framehop::Unwinder as _;
 
 use self::read_stack::StackWindow;
+use self::storage::SmallOnStack;
 pub(crate) use self::tables::{ObjectUnwindInfo, Tables};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use self::x86_64::{Registers, of_context};
@@ -31,7 +33,7 @@ use crate::ring::record::Quality;
 
 /// What one thread needs to unwind: preallocated, used by one handler at a time.
 pub(crate) struct ThreadState {
-    cache: framehop::CacheNative<MustNotAllocateDuringUnwind>,
+    cache: framehop::CacheNative<SmallOnStack>,
     window: StackWindow,
 }
 
@@ -49,8 +51,8 @@ impl ThreadState {
 /// return addresses, until it returns false (which makes the result [`Quality::Truncated`]).
 ///
 /// # Signal safety
-/// No lock, no allocation; reads the stack only through `process_vm_readv(2)`, a bounded number
-/// of times; may set errno.
+/// No lock, no allocation, 7 KiB of the interrupted stack (18 KiB without optimization); reads
+/// the stack only through `process_vm_readv(2)`, a bounded number of times; may set errno.
 pub(crate) fn walk(
     tables: &Tables,
     state: &mut ThreadState,

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use framehop::{
-    ExplicitModuleSectionInfo, Module, MustNotAllocateDuringUnwind, Unwinder as _, UnwinderNative,
-};
+use framehop::{ExplicitModuleSectionInfo, Module, Unwinder as _, UnwinderNative};
+
+use super::storage::SmallOnStack;
 
 /// What one loaded object brings to unwinding: copies, so that it may be unloaded any time.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(crate) struct ObjectUnwindInfo {
     pub(crate) eh_frame: Option<(u64, Vec<u8>)>,
 }
 
-type Unwinder = UnwinderNative<Vec<u8>, MustNotAllocateDuringUnwind>;
+type Unwinder = UnwinderNative<Vec<u8>, SmallOnStack>;
 
 /// An immutable snapshot of all objects' unwind information.
 #[derive(Clone)]

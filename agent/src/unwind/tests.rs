@@ -1,6 +1,6 @@
 //! Unwinding by frame pointers over a stack made of integers, as JIT code is walked.
 
-use super::{Registers, Tables, ThreadState, walk};
+use super::{ObjectUnwindInfo, Registers, Tables, ThreadState, walk};
 use crate::ring::record::Quality;
 use crate::sys;
 
@@ -22,21 +22,19 @@ fn stack_of(returns: &[u64]) -> (Vec<u64>, u64) {
 }
 
 fn walk_all(registers: Registers, depth_max: usize) -> (Vec<u64>, Quality) {
+    walk_with(&Tables::empty(), registers, depth_max)
+}
+
+fn walk_with(tables: &Tables, registers: Registers, depth_max: usize) -> (Vec<u64>, Quality) {
     let mut state = ThreadState::new();
     let mut frames = Vec::new();
-    let quality = walk(
-        &Tables::empty(),
-        &mut state,
-        sys::pid(),
-        registers,
-        |address| {
-            if frames.len() == depth_max {
-                return false;
-            }
-            frames.push(address);
-            true
-        },
-    );
+    let quality = walk(tables, &mut state, sys::pid(), registers, |address| {
+        if frames.len() == depth_max {
+            return false;
+        }
+        frames.push(address);
+        true
+    });
     (frames, quality)
 }
 
@@ -84,4 +82,52 @@ fn wild_frame_pointer_ends_the_walk_and_keeps_the_leaf() {
             "{frame:#x}"
         );
     }
+}
+
+/// Tables of one object at 0x10000 whose only function has its frame 16 bytes above the stack
+/// pointer, and rules for this many registers beside the return address.
+fn tables_with_rules(count: u8) -> Tables {
+    // Version 1, no augmentation, factors 1 and -8, return address in register 16; the frame is
+    // at register 7 + 16, the return address at the frame - 8.
+    let mut cie = vec![0, 0, 0, 0, 1, 0, 1, 0x78, 16, 0x0c, 7, 16, 0x90, 1];
+    for register in 17..17 + count {
+        cie.extend([0x80 | register, 2]);
+    }
+    cie.resize(cie.len().next_multiple_of(8) + 4, 0);
+    let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap().to_le_bytes();
+    let mut section = len(&cie).to_vec();
+    section.extend(&cie);
+    let mut fde = (u32::try_from(section.len()).unwrap() + 4)
+        .to_le_bytes()
+        .to_vec();
+    fde.extend(0_u64.to_le_bytes());
+    fde.extend(0x1000_u64.to_le_bytes());
+    section.extend(len(&fde));
+    section.extend(fde);
+    section.extend([0; 4]);
+    let mut tables = Tables::empty();
+    tables.add(ObjectUnwindInfo {
+        name: "object".to_owned(),
+        range: 0x10000..0x20000,
+        base: 0x10000,
+        eh_frame_hdr: None,
+        eh_frame: Some((0x8000, section)),
+    });
+    tables
+}
+
+#[test]
+fn row_of_too_many_rules_makes_the_stack_incomplete() {
+    let words = [0x77_u64, 0x30, 0, 0];
+    let registers = Registers {
+        instruction: 0x10500,
+        stack: words.as_ptr().addr() as u64,
+        // Leads nowhere: only the tables tell the way.
+        frame: 1,
+    };
+    let (frames, _) = walk_with(&tables_with_rules(20), registers, 100);
+    assert_eq!(frames, [0x10500, 0x30], "a row that fits");
+    let (frames, quality) = walk_with(&tables_with_rules(40), registers, 100);
+    assert_eq!((frames[0], quality), (0x10500, Quality::Broken));
+    assert!(!frames.contains(&0x30), "{frames:x?}");
 }
