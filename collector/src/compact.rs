@@ -119,12 +119,10 @@ fn read_rows(
         if inputs.len() >= count_max || (inputs.len() >= 2 && bytes > limits::COMPACT_BYTES_MAX) {
             return ControlFlow::Break(());
         }
-        match Row::decode(value) {
-            Ok(row) => sum.add(&row, &row.profile),
-            Err(error) => {
-                failure = Some(error);
-                return ControlFlow::Break(());
-            }
+        let added = Row::decode(value).and_then(|row| sum.add(&row, &row.profile));
+        if let Err(error) = added {
+            failure = Some(error);
+            return ControlFlow::Break(());
         }
         inputs.push(Key::from_scan(key));
         ControlFlow::Continue(())

@@ -40,7 +40,12 @@ fn run(Cli { command }: Cli) -> anyhow::Result<()> {
                     tracing::error!(%error, "cannot listen for signals; stopping");
                 }
             };
-            Ok(collector.run(stop).await?)
+            tokio::select! {
+                ended = collector.run(stop) => Ok(ended?),
+                () = shutdown::second_signal() => anyhow::bail!(
+                    "stopped at once by a second signal; what was acknowledged is stored"
+                ),
+            }
         }),
         _ => anyhow::bail!("this command is not part of this release"),
     }

@@ -6,8 +6,10 @@ use std::ops::ControlFlow;
 use flashlamp_profile::{Column, Profile, Tally, Timestamp, markers};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tracing::warn;
 
 use crate::aggregate::{RowError, pack, unpack};
+use crate::error::chain;
 use crate::limits;
 use crate::random;
 use crate::store::keys::{self, IdBytes};
@@ -320,7 +322,12 @@ pub fn latest(
         if found.len() >= count {
             break;
         }
-        found.extend(meta(snapshot, tenant, id)?.filter(|meta| filter.admits(meta)));
+        match meta(snapshot, tenant, id) {
+            Ok(meta) => found.extend(meta.filter(|meta| filter.admits(meta))),
+            Err(ProfileError::Read(error)) => return Err(error.into()),
+            // One row that cannot be read must not hide the others.
+            Err(error) => warn!(error = %chain(&error), %id, "left out of the list"),
+        }
     }
     Ok(found)
 }

@@ -62,13 +62,29 @@ impl Tasks {
 /// # Errors
 /// The system's, if a signal cannot be listened for.
 pub async fn signal() -> std::io::Result<()> {
+    let name = nth_signal(1).await?;
+    info!(signal = name, "stopping; a second signal stops at once");
+    Ok(())
+}
+
+/// Ends at the second SIGINT or SIGTERM; never where signals cannot be listened for.
+pub async fn second_signal() {
+    if nth_signal(2).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The name of the signal that was the `nth` to ask to stop.
+async fn nth_signal(nth: usize) -> std::io::Result<&'static str> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let name = tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
-    };
-    info!(signal = name, "stopping");
-    Ok(())
+    let mut name = "";
+    for _ in 0..nth {
+        name = tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        };
+    }
+    Ok(name)
 }

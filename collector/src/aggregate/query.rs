@@ -208,20 +208,19 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn add_range(&mut self, snapshot: &dyn Snapshot, range: &KeyRange) -> Result<(), QueryError> {
         let mut failure = None;
-        snapshot.scan(range, &mut |_, value| match Row::decode(value) {
-            Ok(row) => {
-                self.add(&row);
+        snapshot.scan(range, &mut |_, value| {
+            let added = Row::decode(value).and_then(|row| self.add(&row));
+            failure = added.err();
+            if failure.is_none() {
                 ControlFlow::Continue(())
-            }
-            Err(error) => {
-                failure = Some(error);
+            } else {
                 ControlFlow::Break(())
             }
         })?;
         failure.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    fn add(&mut self, row: &Row) {
+    fn add(&mut self, row: &Row) -> Result<(), RowError> {
         for (reason, tally) in row.profile.losses() {
             *self.losses.entry(reason.clone()).or_default() += *tally;
         }
@@ -230,12 +229,12 @@ impl Reading<'_> {
         let profile = chosen.as_ref().unwrap_or(&row.profile);
         match self.measure.column(profile) {
             Some(Column::Value(_)) if profile.value_types().len() == 1 => {
-                self.sum.add(row, profile);
+                self.sum.add(row, profile)
             }
             Some(Column::Events) if profile.value_types().is_empty() => self.sum.add(row, profile),
             Some(column) => self.sum.add(row, &series::project(profile, column)),
             // The key promised this measure and the row does not have it: nothing to add.
-            None => {}
+            None => Ok(()),
         }
     }
 }

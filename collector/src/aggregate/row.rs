@@ -127,15 +127,20 @@ pub(crate) struct Sum {
 
 impl Sum {
     /// Adds one row. Its profile may have been changed on the way, its numbers may not.
-    pub(crate) fn add(&mut self, row: &Row, profile: &Profile) {
+    ///
+    /// # Errors
+    /// [`RowError::Damaged`] where it measures something else than the rows before it, which
+    /// its key denies; nothing of it was added then.
+    pub(crate) fn add(&mut self, row: &Row, profile: &Profile) -> Result<(), RowError> {
+        self.merger
+            .add(profile)
+            .map_err(|_types| RowError::Damaged("it measures something else than its key says"))?;
         let (from, until) = self.range.unwrap_or((row.from_ns, row.until_ns));
         self.range = Some((from.min(row.from_ns), until.max(row.until_ns)));
         for (entry, tally) in &row.stored {
             *self.stored.entry(entry.clone()).or_default() += *tally;
         }
-        self.merger
-            .add(profile)
-            .expect("all rows of a sum were given the same value types");
+        Ok(())
     }
 
     /// The sum, or `None` of nothing.

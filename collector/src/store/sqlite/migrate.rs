@@ -16,8 +16,8 @@ const APPLICATION_ID: u32 = 0x464C_4D50;
 const MIGRATIONS: [&str; FORMAT_VERSION as usize] =
     [include_str!("../../../migrations/0001_kv.sql")];
 
-/// Brings the file to [`FORMAT_VERSION`].
-pub(super) fn run(connection: &mut Connection) -> Result<(), OpenError> {
+/// Refuses a file of another program or of a later release, without changing it.
+pub(super) fn check_owner(connection: &Connection) -> Result<(), OpenError> {
     let found: u32 = pragma(connection, "user_version")?;
     let owner: u32 = pragma(connection, "application_id")?;
     if found > FORMAT_VERSION {
@@ -29,6 +29,12 @@ pub(super) fn run(connection: &mut Connection) -> Result<(), OpenError> {
     if owner != APPLICATION_ID && (owner != 0 || !is_empty(connection)?) {
         return Err(OpenError::NotAStore);
     }
+    Ok(())
+}
+
+/// Brings a file that is ours, or empty, to [`FORMAT_VERSION`].
+pub(super) fn run(connection: &mut Connection) -> Result<(), OpenError> {
+    let found: u32 = pragma(connection, "user_version")?;
     for (version, migration) in (1_u32..).zip(MIGRATIONS).skip(found as usize) {
         let transaction = connection.transaction().map_err(OpenError::engine)?;
         let script = format!(

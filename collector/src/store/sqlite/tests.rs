@@ -216,7 +216,7 @@ fn a_newer_format_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn a_file_of_another_program_is_refused() {
+fn a_file_of_another_program_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flashlamp.db");
     std::fs::write(
@@ -232,8 +232,10 @@ fn a_file_of_another_program_is_refused() {
     let raw = Connection::open_with_flags(&path, flags).unwrap();
     raw.execute_batch("CREATE TABLE theirs (id)").unwrap();
     drop(raw);
+    let before = std::fs::read(&path).unwrap();
     let refused = SqliteStore::open(folder.path(), Options::default()).unwrap_err();
     assert!(matches!(refused, OpenError::NotAStore), "{refused:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
 #[test]
