@@ -212,8 +212,7 @@ impl Shared {
         registry.cycle();
         let session = registry.finish(self.session);
         if let Some(mut session) = session {
-            let totals = session.totals();
-            let lost = session.losses_with_next();
+            let (totals, lost) = session.books();
             self.queue.enter(|ledger| {
                 ledger.ended_taken += totals.counts.taken;
                 ledger.add_ended_losses(&lost);
@@ -241,11 +240,11 @@ impl Shared {
         };
         let mut all = vec![ledger.lost, ledger.ended_lost];
         if let Some(session) = registry.sessions.get(&self.session) {
-            let totals = session.totals();
+            let (totals, lost) = session.books();
             stats.taken += totals.counts.taken;
             stats.in_flight += totals.undrained() + session.collected();
             stats.threads_missed = session.missed_threads.len();
-            all.push(session.losses_with_next());
+            all.push(lost);
         }
         drop(registry);
         for (reason, tally) in all.into_iter().flatten() {

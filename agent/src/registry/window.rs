@@ -3,8 +3,14 @@
 use std::sync::Arc;
 
 use flashlamp_profile::Timestamp;
+#[cfg(feature = "http")]
+use flashlamp_profile::losses;
 
+#[cfg(feature = "http")]
+use super::session::Totals;
 use crate::clock::{self, Anchor};
+#[cfg(feature = "http")]
+use crate::collection::Losses;
 use crate::collection::{Chunk, Collection};
 
 /// Takes windows as they end. Called with the registry locked: it must only queue.
@@ -97,6 +103,24 @@ impl super::Session {
         if !self.collected().is_zero() {
             self.seal_window(true);
         }
+    }
+
+    /// What handlers counted, and all losses, from one reading of the handlers' counters: the
+    /// two agree even while handlers run.
+    #[cfg(feature = "http")]
+    pub(crate) fn books(&self) -> (Totals, Losses) {
+        // The collections' losses do not change while the registry is locked; those of handlers
+        // are taken from `totals`.
+        let mut lost = self.losses_with_next();
+        let totals = self.totals();
+        for (reason, tally) in [
+            (losses::RING_FULL, totals.counts.ring_full),
+            (losses::OVERLOAD, totals.counts.overload),
+        ] {
+            lost.insert(reason, tally);
+        }
+        lost.retain(|_, tally| !tally.is_zero());
+        (totals, lost)
     }
 
     /// The collection that a sample of this time goes to.

@@ -72,18 +72,17 @@ impl Counter {
     /// Counts one sample.
     ///
     /// # Signal safety
-    /// Two atomic additions. Relaxed: readers come after `busy` was seen 0, or want no more
-    /// than a recent number.
+    /// Two atomic additions. Release: who sees the count sees all that was counted before it.
     pub(crate) fn add(&self, events: u32) {
-        self.samples.fetch_add(1, Ordering::Relaxed);
-        self.events.fetch_add(u64::from(events), Ordering::Relaxed);
+        self.samples.fetch_add(1, Ordering::Release);
+        self.events.fetch_add(u64::from(events), Ordering::Release);
     }
 
-    /// The count.
+    /// The count. Acquire: see [`add`](Self::add).
     pub(crate) fn tally(&self) -> Tally {
         Tally {
-            samples: self.samples.load(Ordering::Relaxed),
-            events: self.events.load(Ordering::Relaxed),
+            samples: self.samples.load(Ordering::Acquire),
+            events: self.events.load(Ordering::Acquire),
         }
     }
 
@@ -192,12 +191,15 @@ impl TimerSlot {
         );
     }
 
-    /// The counters as they stand.
+    /// The counters as they stand. The handler counts a sample as taken before it counts it as
+    /// lost; losses are read first, so that each of them is in `taken` even while it runs.
     pub(crate) fn counts(&self) -> Counts {
+        let ring_full = self.ring_full.tally();
+        let overload = self.overload.tally();
         Counts {
             taken: self.taken.tally(),
-            ring_full: self.ring_full.tally(),
-            overload: self.overload.tally(),
+            ring_full,
+            overload,
         }
     }
 
@@ -236,7 +238,34 @@ impl TimerSlot {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
+
+    #[test]
+    fn every_loss_that_is_seen_was_taken_even_while_a_handler_counts() {
+        let timer = TimerSlot::at_or_new(16_001).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    timer.taken.add(2);
+                    timer.ring_full.add(2);
+                    timer.taken.add(1);
+                    timer.overload.add(1);
+                }
+            });
+            let seen = (0..200_000).map(|_| timer.counts());
+            let wrong = seen
+                .filter(|counts| {
+                    let lost = counts.ring_full + counts.overload;
+                    lost.samples > counts.taken.samples || lost.events > counts.taken.events
+                })
+                .count();
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(wrong, 0);
+        });
+    }
 
     #[test]
     fn value_of_an_earlier_use_is_late() {
