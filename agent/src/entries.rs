@@ -9,16 +9,19 @@ use crate::limits;
 const OTHER: &str = "(other)";
 
 /// Interned names; bounded.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct EntryNames {
     ids: HashMap<Arc<str>, u32>,
     names: Vec<Arc<str>>,
 }
 
 impl EntryNames {
-    /// The number of a known name.
+    /// The number of a known name, and that of `(other)` for the rest once no new one is taken:
+    /// then nobody needs exclusive access.
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
-        self.ids.get(name).copied()
+        let full = || self.names.len() >= limits::ENTRY_NAMES_MAX;
+        let known = |name| self.ids.get(name).copied();
+        known(name).or_else(|| known(OTHER).filter(|_| full()))
     }
 
     /// The number of a name; that of `(other)` where there are too many.
@@ -62,12 +65,14 @@ mod tests {
     fn names_beyond_the_bound_are_called_other() {
         let mut names = EntryNames::default();
         assert_eq!(names.intern("/cart"), names.intern("/cart"));
+        assert_eq!(names.find("/unseen"), None, "there is room");
         for number in 0..limits::ENTRY_NAMES_MAX {
             names.intern(&format!("/{number}"));
         }
         let other = names.intern("/one more");
         assert_eq!(names.name(other), Some("(other)"));
         assert_eq!(names.intern("/and another"), other);
+        assert_eq!(names.find("/a third"), Some(other), "without interning");
         assert_eq!(names.name(0), None);
         assert_eq!(names.name(1), Some("/cart"));
     }

@@ -52,10 +52,12 @@ pub(crate) fn profile_of(process: &Process, chunk: &Chunk, detail: Detail<'_>) -
         .iter()
         .map(|(tid, name)| builder.thread(u64::from(tid.unsigned_abs()), name))
         .collect();
+    // A copy: a request with a new name waits for every reader, and the rows may be many.
     let entries = process
         .entries
         .read()
-        .unwrap_or_else(PoisonError::into_inner);
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
     let rows = if detail.timeline {
         in_order(chunk)
     } else {
@@ -83,7 +85,6 @@ pub(crate) fn profile_of(process: &Process, chunk: &Chunk, detail: Detail<'_>) -
         };
         builder.samples(sample_count, row);
     }
-    drop(entries);
     for losses in [&chunk.losses, detail.more_losses] {
         for (reason, tally) in losses {
             builder.loss(reason, *tally);
