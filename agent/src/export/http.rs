@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use flashlamp_profile::Timestamp;
 use ureq::http::{StatusCode, Uri};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::time::Duration as TransportDuration;
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use super::queue::{Item, Kind};
 use crate::error::StartError;
@@ -43,14 +46,19 @@ impl Collector {
             .user_agent(concat!("flashlamp/", env!("CARGO_PKG_VERSION")))
             .build();
         Self {
-            client: config.new_agent(),
+            client: ureq::Agent::with_parts(
+                config,
+                DefaultConnector::default(),
+                ResolveHere::default(),
+            ),
             base: base.trim_end_matches('/').to_owned(),
             service: service.to_owned(),
             agent_id: random_hex(),
         }
     }
 
-    /// Posts one piece; takes at most `timeout`.
+    /// Posts one piece; takes at most `timeout`, and what the system's resolver takes to give a
+    /// host name up.
     pub(super) fn post(&self, item: &Item, body: &[u8], timeout: Duration) -> Answer {
         let url = self.url(&item.kind);
         let request = self
@@ -111,6 +119,29 @@ impl Collector {
     }
 }
 
+/// Resolves host names on the calling thread.
+///
+/// Where there is a timeout, ureq resolves on a thread of its own for each lookup: it panics
+/// where the system refuses that thread, and the thread would be sampled as the host's. Ours
+/// has nothing else to do meanwhile, and nobody joins it.
+#[derive(Debug, Default)]
+struct ResolveHere(DefaultResolver);
+
+impl Resolver for ResolveHere {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let never = NextTimeout {
+            after: TransportDuration::NotHappening,
+            ..timeout
+        };
+        self.0.resolve(uri, config, never)
+    }
+}
+
 /// The wait after this many failures: doubling, with up to a quarter of jitter.
 pub(super) fn backoff(failures: u32) -> Duration {
     let doubled = limits::BACKOFF_MIN.saturating_mul(1 << failures.min(16));
@@ -168,4 +199,21 @@ pub(crate) fn checked_url(what: &'static str, url: &str) -> Result<String, Start
         return bad("has a query or a fragment");
     }
     Ok(url.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_is_resolved_without_a_thread_that_the_timeout_could_leave_behind() {
+        let config = ureq::Agent::config_builder().build();
+        let over = NextTimeout {
+            after: TransportDuration::Exact(Duration::ZERO),
+            ..NextTimeout::default()
+        };
+        let uri = Uri::from_static("http://127.0.0.1:4140/");
+        let found = ResolveHere::default().resolve(&uri, &config, over);
+        assert_eq!(found.unwrap()[0].to_string(), "127.0.0.1:4140");
+    }
 }
