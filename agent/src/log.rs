@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use flashlamp_profile::{
-    Column, EventCount, Frame, FunctionRow, Nanos, Period, Profile, Sample, Tally, Thread,
-    Timestamp, by_function, encode,
+    Column, EventCount, Frame, FunctionRow, Nanos, Period, Profile, ProfileBuilder, Sample, Tally,
+    Thread, Timestamp, ValueType, by_function, encode,
 };
+
+use crate::clock;
+use crate::profiler::Clock;
 
 /// What a [`Profiler`](crate::Profiler) collected: samples in order of time, with names.
 ///
@@ -19,6 +22,21 @@ pub struct Log {
 
 impl Log {
     pub(crate) fn new(profile: Profile, period: Period) -> Self {
+        Self { profile, period }
+    }
+
+    /// A log of nothing. Takes no lock, so that a forked child may make it.
+    pub(crate) fn empty(clock: Clock, period: Period) -> Self {
+        let mut builder = ProfileBuilder::new();
+        let value_type = match clock {
+            Clock::Cpu => ValueType::CPU,
+            Clock::Wall => ValueType::WALL,
+        };
+        builder
+            .start(clock::utc_now())
+            .value_types(&[value_type])
+            .period(period);
+        let profile = builder.build().expect("a profile of nothing is valid");
         Self { profile, period }
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use flashlamp_profile::Period;
 
-use crate::clock::{self, Anchor};
-use crate::collection::{Chunk, Collection, Losses};
+use crate::clock;
+use crate::collection::{Chunk, Losses};
 use crate::drain::start_session;
 use crate::error::StartError;
 use crate::limits;
@@ -110,12 +110,15 @@ impl Profiler {
     ///
     /// In a forked child, where nothing was sampled, the log is empty.
     pub fn stop(mut self) -> Log {
-        let chunk = self.end();
+        let Some(chunk) = self.end() else {
+            return Log::empty(self.clock, self.period);
+        };
         self.flush = None;
         self.log_of(&chunk)
     }
 
-    /// A copy of what was collected since the last flush; sampling goes on.
+    /// A copy of what was collected since the last flush; sampling goes on. Empty in a forked
+    /// child.
     pub fn log(&self) -> Log {
         let chunk = self.process.is_current().then(|| {
             let mut registry = self.process.lock();
@@ -125,11 +128,14 @@ impl Profiler {
                 .get(&self.session)
                 .map(crate::registry::Session::copy_chunk)
         });
-        self.log_of(&chunk.flatten().unwrap_or_else(|| self.empty_chunk()))
+        match chunk.flatten() {
+            Some(chunk) => self.log_of(&chunk),
+            None => Log::empty(self.clock, self.period),
+        }
     }
 
     /// Hands what was collected so far to the flush callback, on the calling thread. Without a
-    /// callback it does nothing.
+    /// callback, and in a forked child, it does nothing.
     pub fn flush(&self) {
         let Some(flush) = &self.flush else { return };
         if !self.process.is_current() {
@@ -153,28 +159,20 @@ impl Profiler {
             .map_or(0, crate::registry::Session::signal_value)
     }
 
-    /// Ends the session, where it is not ended yet.
-    fn end(&mut self) -> Chunk {
-        if self.stopped || !self.process.is_current() {
-            return self.empty_chunk();
+    /// Ends the session; `None` where it is ended already, and in a forked child, which must
+    /// touch neither the parent's locks nor its flush thread.
+    fn end(&mut self) -> Option<Chunk> {
+        if !self.process.is_current() {
+            if let Some(flush) = self.flush.take() {
+                flush.abandon();
+            }
+            return None;
         }
-        self.stopped = true;
+        if std::mem::replace(&mut self.stopped, true) {
+            return None;
+        }
         let session = self.process.lock().finish(self.session);
-        match session {
-            Some(mut session) => session.take_chunk(),
-            None => self.empty_chunk(),
-        }
-    }
-
-    fn empty_chunk(&self) -> Chunk {
-        Chunk {
-            collection: Collection::new(0),
-            losses: Losses::new(),
-            start: Anchor::now(),
-            duration_ns: 0,
-            clock: self.clock,
-            period_ns: self.period.as_nanos(),
-        }
+        session.map(|mut session| session.take_chunk())
     }
 
     fn log_of(&self, chunk: &Chunk) -> Log {
@@ -184,14 +182,7 @@ impl Profiler {
 
 impl Drop for Profiler {
     fn drop(&mut self) {
-        if self.stopped || !self.process.is_current() {
-            // In a forked child the flush thread does not exist: leave its handle alone.
-            if let Some(flush) = self.flush.take().filter(|_| !self.process.is_current()) {
-                flush.abandon();
-            }
-            return;
-        }
-        let chunk = self.end();
+        let Some(chunk) = self.end() else { return };
         if let Some(flush) = &self.flush {
             flush.call(self.log_of(&chunk));
         }
@@ -344,10 +335,10 @@ impl FlushThread {
         call(&self.callback, log);
     }
 
-    /// Forgets the thread without waiting for it.
-    fn abandon(mut self) {
-        self.to = None;
-        drop(self.thread.take());
+    /// Leaves everything where it is, in a forked child: the thread does not exist there, so it
+    /// cannot be joined, and it may have held the channel's lock when the process forked.
+    fn abandon(self) {
+        let _leaked = std::mem::ManuallyDrop::new(self);
     }
 }
 

@@ -129,6 +129,20 @@ fn children_are_spawned_under_a_storm() {
     drop(profiler.stop());
 }
 
+/// Ends a forked child with what `passes` says. A panic must not leave here: it would end the
+/// test's thread, which is the child's last one, and a process whose last thread ends exits
+/// with success.
+fn end_child(passes: impl FnOnce() -> bool) -> ! {
+    let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(passes));
+    let code = match passed {
+        Ok(true) => 0,
+        Ok(false) => 3,
+        Err(_) => 4,
+    };
+    // SAFETY: ends the child at once.
+    unsafe { libc::_exit(code) };
+}
+
 #[test]
 fn forked_child_neither_hangs_nor_samples() {
     let profiler = Profiler::builder()
@@ -148,14 +162,16 @@ fn forked_child_neither_hangs_nor_samples() {
             // SAFETY: a bitwise copy that the child consumes; it leaves without unwinding, so
             // the original is never dropped there.
             let copy = unsafe { std::ptr::read(&raw const profiler) };
-            let empty = if by_drop {
-                drop(copy);
-                true
-            } else {
-                copy.stop().is_empty()
-            };
-            // SAFETY: ends the child at once.
-            unsafe { libc::_exit(if empty { 0 } else { 3 }) };
+            end_child(|| {
+                let empty = copy.log().is_empty();
+                copy.flush();
+                if by_drop {
+                    drop(copy);
+                    return empty;
+                }
+                let log = copy.stop();
+                empty && log.is_empty() && log.losses().is_empty() && log.period().as_nanos() > 0
+            });
         }
         let deadline = Instant::now() + Duration::from_secs(20);
         let mut status = 0;
@@ -188,16 +204,12 @@ fn forked_child_can_sample_itself() {
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child == 0 {
-        let samples = Profiler::builder()
-            .clock(Clock::Wall)
-            .period(SHORT)
-            .start()
-            .map(|own| {
-                black_box(spin(20_000_000));
-                own.stop().len()
-            });
-        // SAFETY: ends the child at once.
-        unsafe { libc::_exit(i32::from(!matches!(samples, Ok(1..)))) };
+        end_child(|| {
+            let own = Profiler::builder().clock(Clock::Wall).period(SHORT);
+            let own = own.start().unwrap();
+            black_box(spin(20_000_000));
+            !own.stop().is_empty()
+        });
     }
     let mut status = 0;
     // SAFETY: `status` is a live int.
