@@ -37,6 +37,21 @@ pub(super) enum Answer {
     Failed,
 }
 
+impl Answer {
+    /// What a status means, where the collector asks to come again after `later` if at all.
+    fn of(status: StatusCode, later: Duration) -> Self {
+        match status {
+            _ if status.is_success() => Self::Stored,
+            StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::INSUFFICIENT_STORAGE => Self::Later(later.min(limits::BACKOFF_MAX)),
+            StatusCode::REQUEST_TIMEOUT => Self::Failed,
+            _ if status.is_server_error() => Self::Failed,
+            _ => Self::Refused,
+        }
+    }
+}
+
 impl Collector {
     pub(crate) fn new(base: &str, service: &str) -> Self {
         let config = ureq::Agent::config_builder()
@@ -89,15 +104,7 @@ impl Collector {
                 .limit(64 << 10)
                 .read_to_vec(),
         );
-        match status {
-            _ if status.is_success() => Answer::Stored,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                Answer::Later(later.min(limits::BACKOFF_MAX))
-            }
-            StatusCode::REQUEST_TIMEOUT => Answer::Failed,
-            _ if status.is_server_error() => Answer::Failed,
-            _ => Answer::Refused,
-        }
+        Answer::of(status, later)
     }
 
     fn url(&self, kind: &Kind) -> String {
@@ -204,6 +211,26 @@ pub(crate) fn checked_url(what: &'static str, url: &str) -> Result<String, Start
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn status_says_what_becomes_of_the_piece() {
+        let later = Duration::from_secs(7);
+        for (status, expected) in [
+            (204, Answer::Stored),
+            (400, Answer::Refused),
+            (408, Answer::Failed),
+            (429, Answer::Later(later)),
+            (500, Answer::Failed),
+            (503, Answer::Later(later)),
+            (507, Answer::Later(later)),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(Answer::of(status, later), expected, "{status}");
+        }
+        let far = Duration::from_secs(3600);
+        let bounded = Answer::of(StatusCode::SERVICE_UNAVAILABLE, far);
+        assert_eq!(bounded, Answer::Later(limits::BACKOFF_MAX));
+    }
 
     #[test]
     fn host_is_resolved_without_a_thread_that_the_timeout_could_leave_behind() {
