@@ -88,11 +88,12 @@ struct State {
     carried: Losses,
     sequence: u64,
     windows: u64,
-    /// Send now: no spreading, no waiting after failures.
-    urgent: bool,
+    /// Callers of [`Queue::flush`] that wait. While there are any, everything is sent now: no
+    /// spreading, no waiting after failures.
+    urgent_count: usize,
     /// No more pieces; give up at this time (monotonic).
     closed_at_ns: Option<u64>,
-    /// The time is up: results no longer count.
+    /// The time is up, or the export has ended: nothing is sent any more.
     abandoned: bool,
 }
 
@@ -161,9 +162,13 @@ impl Queue {
             if state.abandoned {
                 return None;
             }
-            let hurry = state.urgent || state.closed_at_ns.is_some();
+            let hurry = state.is_urgent();
             let wait = match state.items.front() {
-                None if state.closed_at_ns.is_some() => return None,
+                None if state.closed_at_ns.is_some() => {
+                    // Nobody comes for a piece that is pushed from here on.
+                    state.abandoned = true;
+                    return None;
+                }
                 None => Duration::MAX,
                 Some(_) if hurry => Duration::ZERO,
                 Some(item) => {
@@ -224,7 +229,7 @@ impl Queue {
         let end = clock::monotonic_ns().saturating_add(clock::nanos(wait));
         let mut state = self.lock();
         loop {
-            let hurry = state.urgent || state.closed_at_ns.is_some();
+            let hurry = state.is_urgent();
             let now = clock::monotonic_ns();
             let left = Duration::from_nanos(end.saturating_sub(now));
             if left.is_zero() || state.abandoned {
@@ -248,12 +253,12 @@ impl Queue {
     /// empty.
     pub(crate) fn flush(&self, timeout: Duration) -> bool {
         let mut state = self.lock();
-        state.urgent = true;
+        state.urgent_count += 1;
         self.changed.notify_all();
         let busy = |state: &mut State| state.sending || !state.items.is_empty();
         let waited = self.changed.wait_timeout_while(state, timeout, busy);
         let (mut state, result) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.urgent = false;
+        state.urgent_count = state.urgent_count.saturating_sub(1);
         !result.timed_out()
     }
 
@@ -305,6 +310,10 @@ impl Item {
 }
 
 impl State {
+    fn is_urgent(&self) -> bool {
+        self.urgent_count > 0 || self.closed_at_ns.is_some()
+    }
+
     /// The next piece; a window takes along what is to be told of earlier ones.
     fn pop_to_send(&mut self) -> Option<Item> {
         let mut item = self.pop()?;
@@ -366,5 +375,50 @@ impl WindowSink for Queue {
         drop(state);
         let delay = Duration::from_nanos(sys::random_u64() % spread.max(1));
         self.push(Kind::Window { from, until }, chunk, delay);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Clock;
+    use crate::clock::Anchor;
+    use crate::collection::Collection;
+
+    fn push_request(queue: &Queue) {
+        let kind = Kind::Request {
+            id: String::new(),
+            entry: String::new(),
+            name: String::new(),
+        };
+        let mut collection = Collection::new(8);
+        collection.add_gap(0, 1, 0);
+        let chunk = Chunk {
+            collection,
+            losses: Losses::new(),
+            start: Anchor::now(),
+            duration_ns: 1,
+            clock: Clock::Wall,
+            period_ns: 1,
+        };
+        queue.push(kind, chunk, Duration::ZERO);
+    }
+
+    #[test]
+    fn piece_that_comes_after_the_export_ended_does_not_wait() {
+        let queue = Queue::new(Duration::from_secs(10));
+        // As `close` leaves it while it waits.
+        queue.lock().closed_at_ns = Some(u64::MAX);
+        assert!(queue.next().is_none());
+        push_request(&queue);
+        assert!(queue.lock().items.is_empty());
+    }
+
+    #[test]
+    fn flush_that_is_over_does_not_end_the_hurry_of_another() {
+        let queue = Queue::new(Duration::from_secs(10));
+        queue.lock().urgent_count += 1;
+        assert!(queue.flush(Duration::from_secs(20)));
+        assert!(queue.lock().is_urgent());
     }
 }
