@@ -44,8 +44,9 @@ pub(crate) const JIT_FUNCTIONS_MAX: usize = 1_000_000;
 pub(crate) const WINDOW: Duration = Duration::from_secs(10);
 /// Windows and request profiles that wait for the collector: ten minutes of an outage.
 pub(crate) const QUEUE_ITEMS_MAX: usize = 64;
-/// Samples that wait for the collector (about 40 bytes each).
-pub(crate) const QUEUE_SAMPLES_MAX: usize = 500_000;
+/// Samples and stack nodes that wait for the collector (about 40 bytes each): 40 MB, or one
+/// piece where that alone is larger.
+pub(crate) const QUEUE_SIZE_MAX: usize = 1_000_000;
 /// The first wait after a failed delivery; it doubles from there.
 pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// The longest wait after a failed delivery or for a `Retry-After`.

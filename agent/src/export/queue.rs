@@ -82,7 +82,8 @@ struct State {
     /// In the order in which they are due, so that no request waits behind a window that is
     /// sent later.
     items: VecDeque<Item>,
-    samples: usize,
+    /// Of all items: see [`Item::size`].
+    size: usize,
     sending: bool,
     ledger: Ledger,
     carried: Losses,
@@ -133,19 +134,16 @@ impl Queue {
             chunk,
         };
         state.ledger.waiting += stored;
-        state.samples = state
-            .samples
-            .saturating_add(item.chunk.collection.samples.len());
         if state.abandoned {
-            state.samples = 0;
             state.lose(item, losses::COLLECTOR_UNREACHABLE);
             return;
         }
+        state.size = state.size.saturating_add(item.size());
         let not_later = |waiting: &Item| waiting.ready_ns <= item.ready_ns;
         let place = state.items.partition_point(not_later);
         state.items.insert(place, item);
         while state.items.len() > limits::QUEUE_ITEMS_MAX
-            || (state.samples > limits::QUEUE_SAMPLES_MAX && state.items.len() > 1)
+            || (state.size > limits::QUEUE_SIZE_MAX && state.items.len() > 1)
         {
             if let Some(oldest) = state.pop_oldest() {
                 state.lose(oldest, losses::QUEUE_FULL);
@@ -300,6 +298,15 @@ impl Queue {
 }
 
 impl Item {
+    /// What it takes of the memory: its samples and the nodes of its stacks.
+    fn size(&self) -> usize {
+        let collection = &self.chunk.collection;
+        collection
+            .samples
+            .len()
+            .saturating_add(collection.stacks.len())
+    }
+
     /// A window that has nothing to tell.
     fn is_quiet(&self) -> bool {
         matches!(self.kind, Kind::Window { .. })
@@ -335,9 +342,7 @@ impl State {
 
     fn take(&mut self, place: usize) -> Option<Item> {
         let item = self.items.remove(place)?;
-        self.samples = self
-            .samples
-            .saturating_sub(item.chunk.collection.samples.len());
+        self.size = self.size.saturating_sub(item.size());
         Some(item)
     }
 
@@ -402,6 +407,18 @@ mod tests {
             period_ns: 1,
         };
         queue.push(kind, chunk, Duration::ZERO);
+    }
+
+    #[test]
+    fn stack_nodes_count_towards_the_bound_on_what_waits() {
+        let queue = Queue::new(Duration::from_secs(10));
+        for _ in 0..3 {
+            push_request(&queue);
+        }
+        assert_eq!(queue.lock().size, 6, "a sample and a node each");
+        queue.lock().size = limits::QUEUE_SIZE_MAX;
+        push_request(&queue);
+        assert_eq!(queue.lock().items.len(), 3, "the oldest made room");
     }
 
     #[test]
