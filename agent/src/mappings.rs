@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::limits;
 use crate::sys;
-use crate::unwind::{ObjectUnwindInfo, Tables};
+use crate::unwind::{ObjectIdentity, ObjectUnwindInfo, Tables};
 
 /// A loaded object: what symbolization needs to know, also after it was unloaded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +34,15 @@ impl Module {
     /// The file name without its folders.
     pub(crate) fn object(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    fn identity(&self) -> ObjectIdentity {
+        ObjectIdentity {
+            name: self.path.clone(),
+            build_id: self.build_id.clone(),
+            range: self.start..self.end,
+            base: self.base,
+        }
     }
 }
 
@@ -73,7 +82,7 @@ impl Modules {
             let Some((module, executable)) = describe(pid, object) else {
                 return true;
             };
-            if executable && !next.contains(module.start, module.base) {
+            if executable && !next.contains(&module.identity()) {
                 next.add(unwind_info(pid, object, &module));
             }
             live.push(Arc::new(module));
@@ -187,9 +196,7 @@ fn build_id_in(mut notes: &[u8]) -> Option<String> {
 
 fn unwind_info(pid: i32, object: &sys::Object<'_>, module: &Module) -> ObjectUnwindInfo {
     let mut info = ObjectUnwindInfo {
-        name: module.path.clone(),
-        range: module.start..module.end,
-        base: module.base,
+        identity: module.identity(),
         ..ObjectUnwindInfo::default()
     };
     let header = object

@@ -26,7 +26,7 @@ use framehop::Unwinder as _;
 
 use self::read_stack::StackWindow;
 use self::storage::SmallOnStack;
-pub(crate) use self::tables::{ObjectUnwindInfo, Tables};
+pub(crate) use self::tables::{ObjectIdentity, ObjectUnwindInfo, Tables};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use self::x86_64::{Registers, of_context};
 use crate::ring::record::Quality;

@@ -7,15 +7,24 @@ use framehop::{ExplicitModuleSectionInfo, Module, Unwinder as _, UnwinderNative}
 
 use super::storage::SmallOnStack;
 
-/// What one loaded object brings to unwinding: copies, so that it may be unloaded any time.
-#[derive(Debug, Default)]
-pub(crate) struct ObjectUnwindInfo {
-    /// The object's name, for debugging.
+/// Tells one loaded object from another: the loader maps a new library where an old one was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ObjectIdentity {
+    /// The object's name.
     pub(crate) name: String,
+    /// Its build id; empty where it has none.
+    pub(crate) build_id: String,
     /// Where it is mapped, first to last segment.
     pub(crate) range: Range<u64>,
     /// What is added to the addresses of the file.
     pub(crate) base: u64,
+}
+
+/// What one loaded object brings to unwinding: copies, so that it may be unloaded any time.
+#[derive(Debug, Default)]
+pub(crate) struct ObjectUnwindInfo {
+    /// Which object.
+    pub(crate) identity: ObjectIdentity,
     /// Address in the file and bytes of `.eh_frame_hdr`.
     pub(crate) eh_frame_hdr: Option<(u64, Vec<u8>)>,
     /// Address in the file and bytes of `.eh_frame`.
@@ -28,8 +37,8 @@ type Unwinder = UnwinderNative<Vec<u8>, SmallOnStack>;
 #[derive(Clone)]
 pub(crate) struct Tables {
     unwinder: Unwinder,
-    /// Start and base of what is loaded, to tell what changed.
-    loaded: BTreeMap<u64, u64>,
+    /// What is loaded, by its start, to tell what changed.
+    loaded: BTreeMap<u64, ObjectIdentity>,
 }
 
 impl Tables {
@@ -45,9 +54,9 @@ impl Tables {
         &self.unwinder
     }
 
-    /// Whether an object that starts at `start` with `base` is in the snapshot.
-    pub(crate) fn contains(&self, start: u64, base: u64) -> bool {
-        self.loaded.get(&start) == Some(&base)
+    /// Whether this very object is in the snapshot.
+    pub(crate) fn contains(&self, identity: &ObjectIdentity) -> bool {
+        self.loaded.get(&identity.range.start) == Some(identity)
     }
 
     /// Removes the objects that are not among `live` (starts).
@@ -65,10 +74,11 @@ impl Tables {
 
     /// Adds an object, in place of one that was at the same start.
     pub(crate) fn add(&mut self, object: ObjectUnwindInfo) {
-        self.remove(object.range.start);
-        self.loaded.insert(object.range.start, object.base);
+        let identity = object.identity;
+        self.remove(identity.range.start);
+        self.loaded.insert(identity.range.start, identity.clone());
         let mut sections = ExplicitModuleSectionInfo {
-            text_svma: Some(0..object.range.end.saturating_sub(object.base)),
+            text_svma: Some(0..identity.range.end.saturating_sub(identity.base)),
             ..ExplicitModuleSectionInfo::default()
         };
         if let Some((address, bytes)) = object.eh_frame {
@@ -80,9 +90,9 @@ impl Tables {
             sections.eh_frame_hdr = Some(bytes);
         }
         self.unwinder.add_module(Module::new(
-            object.name,
-            object.range,
-            object.base,
+            identity.name,
+            identity.range,
+            identity.base,
             sections,
         ));
     }

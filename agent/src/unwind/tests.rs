@@ -1,6 +1,6 @@
 //! Unwinding by frame pointers over a stack made of integers, as JIT code is walked.
 
-use super::{ObjectUnwindInfo, Registers, Tables, ThreadState, walk};
+use super::{ObjectIdentity, ObjectUnwindInfo, Registers, Tables, ThreadState, walk};
 use crate::ring::record::Quality;
 use crate::sys;
 
@@ -84,6 +84,41 @@ fn wild_frame_pointer_ends_the_walk_and_keeps_the_leaf() {
     }
 }
 
+fn object() -> ObjectIdentity {
+    ObjectIdentity {
+        name: "object".to_owned(),
+        build_id: "01ab".to_owned(),
+        range: 0x10000..0x20000,
+        base: 0x10000,
+    }
+}
+
+#[test]
+fn another_object_at_the_same_address_has_no_tables_yet() {
+    let mut tables = tables_with_rules(20);
+    assert!(tables.contains(&object()));
+    let renamed = ObjectIdentity {
+        name: "other".to_owned(),
+        ..object()
+    };
+    let rebuilt = ObjectIdentity {
+        build_id: "02".to_owned(),
+        ..object()
+    };
+    let longer = ObjectIdentity {
+        range: 0x10000..0x21000,
+        ..object()
+    };
+    for other in [renamed, rebuilt, longer] {
+        assert!(!tables.contains(&other), "{other:?}");
+        tables.add(ObjectUnwindInfo {
+            identity: other.clone(),
+            ..ObjectUnwindInfo::default()
+        });
+        assert!(tables.contains(&other) && !tables.contains(&object()));
+    }
+}
+
 /// Tables of one object at 0x10000 whose only function has its frame 16 bytes above the stack
 /// pointer, and rules for this many registers beside the return address.
 fn tables_with_rules(count: u8) -> Tables {
@@ -107,9 +142,7 @@ fn tables_with_rules(count: u8) -> Tables {
     section.extend([0; 4]);
     let mut tables = Tables::empty();
     tables.add(ObjectUnwindInfo {
-        name: "object".to_owned(),
-        range: 0x10000..0x20000,
-        base: 0x10000,
+        identity: object(),
         eh_frame_hdr: None,
         eh_frame: Some((0x8000, section)),
     });
