@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use flashlamp::{Clock, Profiler, Threads};
+use flashlamp::{Clock, PerfMap, Profiler, Threads};
 
 const SHORT: Duration = Duration::from_micros(100);
 
@@ -219,6 +219,35 @@ fn forked_child_can_sample_itself() {
         "status {status:#x}"
     );
     assert!(!parent.stop().is_empty());
+}
+
+#[test]
+fn forked_child_leaves_the_perf_map_of_its_parent_alone() {
+    let map = PerfMap::create().unwrap();
+    let of_parent = map.register(0x6000_0000, 16, "of the parent");
+    // SAFETY: the child registers with its parent's map, which must take no lock there, and
+    // leaves by _exit.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        // SAFETY: a bitwise copy that the child consumes; it leaves without unwinding, so the
+        // original is never dropped there.
+        let copy = unsafe { std::ptr::read(&raw const of_parent) };
+        end_child(|| {
+            drop(copy);
+            drop(map.register(0x6000_1000, 16, "of the child"));
+            map.write_failures() == 1
+        });
+    }
+    let mut status = 0;
+    // SAFETY: `status` is a live int.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    let lines = std::fs::read_to_string(map.path()).unwrap();
+    std::fs::remove_file(map.path()).unwrap();
+    assert_eq!(status, 0, "the child's exit");
+    assert!(lines.contains(" of the parent\n"), "{lines}");
+    assert!(!lines.contains(" of the child\n"), "{lines}");
+    assert_eq!(map.write_failures(), 0);
 }
 
 static FOREIGN_SIGNALS: AtomicU32 = AtomicU32::new(0);

@@ -7,6 +7,7 @@ mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use self::file::MapFile;
@@ -60,6 +61,8 @@ pub struct PerfMap {
     process: &'static Process,
     file: Arc<Mutex<MapFile>>,
     path: PathBuf,
+    /// Lines that a forked child was asked for.
+    refused: Arc<AtomicU64>,
 }
 
 /// A registered function; dropping it ends the registration.
@@ -99,6 +102,7 @@ impl PerfMap {
             process,
             file,
             path,
+            refused: Arc::default(),
         })
     }
 
@@ -108,8 +112,20 @@ impl PerfMap {
     /// the name become spaces, and short names are padded. A failing write (disk full) is
     /// counted, see [`write_failures`](Self::write_failures); our own profiles have the name
     /// all the same. A later registration of the same addresses wins.
+    ///
+    /// In a forked child the map is still its parent's: nothing is registered, which counts as
+    /// a failed write. The child makes a map of its own with [`create`](Self::create).
     pub fn register(&self, start: usize, len: usize, name: &str) -> RegisteredCode {
         let start = start as u64;
+        if !self.process.is_current() {
+            // Threads that do not exist here may have held the parent's locks at the fork.
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return RegisteredCode {
+                process: self.process,
+                start,
+                serial: 0,
+            };
+        }
         let name = names::clean(name);
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.write(start, len as u64, &name);
@@ -132,8 +148,11 @@ impl PerfMap {
         &self.path
     }
 
-    /// Lines that could not be written.
+    /// Lines that could not be written; in a forked child, those that it asked for.
     pub fn write_failures(&self) -> u64 {
+        if !self.process.is_current() {
+            return self.refused.load(Ordering::Relaxed);
+        }
         self.file
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
