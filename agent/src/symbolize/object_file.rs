@@ -1,7 +1,6 @@
 //! One object file's names.
 
 use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use addr2line::Loader;
@@ -35,7 +34,8 @@ struct Symbol {
 }
 
 impl ObjectFile {
-    /// Opens the module's file; `None` where there is none or it cannot be read.
+    /// Opens the module's file; `None` where there is none, it cannot be read, or another build
+    /// is there by now: no name is better than that of whatever is at this address today.
     pub(super) fn open(module: &Module) -> Option<Self> {
         let Some(path) = module.file.as_ref() else {
             let symbols = symbols_in_memory(module)?;
@@ -44,8 +44,13 @@ impl ObjectFile {
                 symbols,
             });
         };
+        let cache = object::ReadCache::new(File::open(path).ok()?);
+        let file = object::File::parse(&cache).ok()?;
+        if !is_build_of(&file, module) {
+            return None;
+        }
         let debug = Loader::new(path).ok();
-        let symbols = symbols_of_file(path).unwrap_or_default();
+        let symbols = symbols_of(&file);
         (debug.is_some() || !symbols.is_empty()).then_some(Self { debug, symbols })
     }
 
@@ -115,9 +120,14 @@ impl ObjectFile {
     }
 }
 
-fn symbols_of_file(path: &Path) -> Option<Vec<Symbol>> {
-    let file = object::ReadCache::new(File::open(path).ok()?);
-    Some(symbols_of(&object::File::parse(&file).ok()?))
+/// Whether the file has the build id that the loaded object has; true where that has none.
+fn is_build_of<'data>(
+    file: &object::File<'data, impl object::ReadRef<'data>>,
+    module: &Module,
+) -> bool {
+    let build_id = file.build_id().ok().flatten().unwrap_or_default();
+    let build_id: String = build_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    module.build_id.is_empty() || module.build_id == build_id
 }
 
 /// The symbols of an object that is no file: the kernel maps the whole image of its vDSO.
