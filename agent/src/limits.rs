@@ -72,6 +72,10 @@ pub(crate) const EH_FRAME_BYTES_MAX: usize = 256 << 20;
 /// Resolved addresses that the symbolizer keeps; when it is full it starts anew.
 #[cfg(feature = "symbolize")]
 pub(crate) const SYMBOL_CACHE_MAX: usize = 200_000;
+/// Object files that the symbolizer keeps open, with their symbol tables; a process with more
+/// than a few hundred libraries at once is unheard of, one that reloads plugins is not.
+#[cfg(feature = "symbolize")]
+pub(crate) const SYMBOL_FILES_MAX: usize = 256;
 /// Bytes of the kernel's vDSO; it has two to five pages.
 #[cfg(feature = "symbolize")]
 pub(crate) const VDSO_BYTES_MAX: usize = 1 << 20;

@@ -28,12 +28,18 @@ pub(crate) struct Function {
 /// last. Empty where nothing is known.
 pub(crate) type Functions = Arc<[Function]>;
 
+/// The file and its build id.
+#[cfg(feature = "symbolize")]
+type FileKey = (Option<std::path::PathBuf>, String);
+
 /// Resolved addresses, and the object files that they come from.
 #[derive(Debug, Default)]
 pub(crate) struct Symbolizer {
     cache: HashMap<(Arc<Module>, u64), Functions>,
+    /// By what is in them, not by where they are loaded: a library that comes back elsewhere is
+    /// the same file.
     #[cfg(feature = "symbolize")]
-    files: HashMap<Arc<Module>, Option<object_file::ObjectFile>>,
+    files: HashMap<FileKey, Option<object_file::ObjectFile>>,
 }
 
 impl Symbolizer {
@@ -52,9 +58,13 @@ impl Symbolizer {
 
     #[cfg(feature = "symbolize")]
     fn look_up(&mut self, module: &Arc<Module>, address: u64) -> Functions {
+        let key = (module.file.clone(), module.build_id.clone());
+        if !self.files.contains_key(&key) && self.files.len() >= crate::limits::SYMBOL_FILES_MAX {
+            self.files.clear();
+        }
         let file = self
             .files
-            .entry(Arc::clone(module))
+            .entry(key)
             .or_insert_with(|| object_file::ObjectFile::open(module));
         file.as_ref()
             .map_or_else(|| Arc::from([]), |file| file.functions_at(address))

@@ -4,7 +4,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use super::Symbolizer;
-use crate::mappings::Modules;
+use crate::limits;
+use crate::mappings::{Module, Modules};
 use crate::sys;
 use crate::unwind::Tables;
 
@@ -69,4 +70,53 @@ fn vdso_has_names_although_it_is_no_file() {
         names.iter().any(|name| name.contains("clock_gettime")),
         "{names:?}"
     );
+}
+
+fn own_module_and_address() -> (Arc<Module>, u64) {
+    let mut modules = Modules::default();
+    modules.refresh(sys::pid(), &Tables::empty());
+    let address = (a_function_with_a_name as fn(u64) -> u64 as *const ()).addr() as u64;
+    let module = Arc::clone(modules.find(address).unwrap());
+    let address = address - module.base;
+    (module, address)
+}
+
+#[test]
+fn file_that_was_replaced_by_another_build_lends_no_names() {
+    let (module, address) = own_module_and_address();
+    let loaded_before = Arc::new(Module {
+        build_id: "00ff".to_owned(),
+        ..Module::clone(&module)
+    });
+    let mut symbolizer = Symbolizer::default();
+    assert_eq!(*symbolizer.resolve(&loaded_before, address), []);
+    assert_ne!(*symbolizer.resolve(&module, address), []);
+}
+
+#[test]
+fn file_is_kept_once_wherever_it_is_loaded() {
+    let (module, address) = own_module_and_address();
+    let mut symbolizer = Symbolizer::default();
+    let functions = symbolizer.resolve(&module, address);
+    let elsewhere = Arc::new(Module {
+        start: module.start + 0x1000,
+        base: module.base + 0x1000,
+        ..Module::clone(&module)
+    });
+    assert_eq!(symbolizer.resolve(&elsewhere, address), functions);
+    assert_eq!(symbolizer.files.len(), 1);
+}
+
+#[test]
+fn files_that_are_kept_are_bounded() {
+    let (module, address) = own_module_and_address();
+    let mut symbolizer = Symbolizer::default();
+    for number in 0..=limits::SYMBOL_FILES_MAX {
+        let plugin = Arc::new(Module {
+            file: Some(format!("/nonexistent/{number}.so").into()),
+            ..Module::clone(&module)
+        });
+        symbolizer.resolve(&plugin, address);
+        assert!(symbolizer.files.len() <= limits::SYMBOL_FILES_MAX);
+    }
 }
