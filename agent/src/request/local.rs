@@ -53,6 +53,15 @@ impl Local {
         made.unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::Unsupported)))
     }
 
+    /// `None` in a forked child, whose parent's lock may be held for ever.
+    fn begin(process: &'static Process) -> Option<Self> {
+        process.is_current().then(|| Self {
+            process,
+            slot: process.lock().thread_slot(sys::tid()),
+            wall: None,
+        })
+    }
+
     /// `None` while the thread is ending, in a signal handler of the host that polls, or in a
     /// forked child.
     fn with<R>(process: &'static Process, work: impl FnOnce(&mut Self) -> R) -> Option<R> {
@@ -62,15 +71,7 @@ impl Local {
                 .as_ref()
                 .is_some_and(|local| std::ptr::eq(local.process, process));
             if !known {
-                if !process.is_current() {
-                    return None;
-                }
-                let slot = process.lock().thread_slot(sys::tid());
-                let stale = local.replace(Self {
-                    process,
-                    slot,
-                    wall: None,
-                });
+                let stale = local.replace(Self::begin(process)?);
                 // One of before a fork: its timer was the parent's.
                 stale.into_iter().for_each(|mut stale| stale.wall = None);
             }
