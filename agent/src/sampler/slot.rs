@@ -246,22 +246,22 @@ mod tests {
     fn every_loss_that_is_seen_was_taken_even_while_a_handler_counts() {
         let timer = TimerSlot::at_or_new(16_001).unwrap();
         let done = AtomicBool::new(false);
+        let count = || {
+            while !done.load(Ordering::Relaxed) {
+                timer.taken.add(2);
+                timer.ring_full.add(2);
+                timer.taken.add(1);
+                timer.overload.add(1);
+            }
+        };
+        let is_wrong = |counts: &Counts| {
+            let lost = counts.ring_full + counts.overload;
+            lost.samples > counts.taken.samples || lost.events > counts.taken.events
+        };
         std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    timer.taken.add(2);
-                    timer.ring_full.add(2);
-                    timer.taken.add(1);
-                    timer.overload.add(1);
-                }
-            });
+            scope.spawn(count);
             let seen = (0..200_000).map(|_| timer.counts());
-            let wrong = seen
-                .filter(|counts| {
-                    let lost = counts.ring_full + counts.overload;
-                    lost.samples > counts.taken.samples || lost.events > counts.taken.events
-                })
-                .count();
+            let wrong = seen.filter(is_wrong).count();
             done.store(true, Ordering::Relaxed);
             assert_eq!(wrong, 0);
         });
