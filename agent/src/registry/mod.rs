@@ -236,7 +236,7 @@ impl Registry {
     }
 
     /// Uniform in (0, period]: so that a thread shorter than a period is seen without bias.
-    pub(crate) fn first_delay(&mut self, period_ns: u64) -> Duration {
+    fn first_delay(&mut self, period_ns: u64) -> Duration {
         // xorshift64: even enough for a phase.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;

@@ -16,6 +16,7 @@ use crate::limits;
 use crate::process::Process;
 use crate::registry::{Plan, SessionThreads};
 use crate::sampler::slot::Counts;
+use crate::sys;
 
 /// Why a toggled request is not profiled, as the response's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +99,9 @@ impl ProfiledRequest {
             shared.profiled_requests.fetch_sub(1, Ordering::AcqRel);
             return Err(Refusal::NoTimer);
         };
-        let phase = process.lock().first_delay(clock::nanos(toggle.period));
+        // Uniform in (0, period]. Not the registry's: the drain, which was just woken, has its lock.
+        let period_ns = clock::nanos(toggle.period).max(1);
+        let phase = Duration::from_nanos(sys::random_u64() % period_ns + 1);
         let start = Anchor::now();
         Ok(Box::new(Self {
             process,
