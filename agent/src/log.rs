@@ -8,6 +8,7 @@ use flashlamp_profile::{
 };
 
 use crate::clock;
+use crate::collection::Losses;
 use crate::profiler::Clock;
 
 /// What a [`Profiler`](crate::Profiler) collected: samples in order of time, with names.
@@ -27,6 +28,11 @@ impl Log {
 
     /// A log of nothing. Takes no lock, so that a forked child may make it.
     pub(crate) fn empty(clock: Clock, period: Period) -> Self {
+        Self::of_losses(clock, period, &Losses::new())
+    }
+
+    /// A log without samples.
+    pub(crate) fn of_losses(clock: Clock, period: Period, losses: &Losses) -> Self {
         let mut builder = ProfileBuilder::new();
         let value_type = match clock {
             Clock::Cpu => ValueType::CPU,
@@ -36,6 +42,9 @@ impl Log {
             .start(clock::utc_now())
             .value_types(&[value_type])
             .period(period);
+        for (reason, tally) in losses {
+            builder.loss(reason, *tally);
+        }
         let profile = builder.build().expect("a profile of nothing is valid");
         Self { profile, period }
     }

@@ -1,11 +1,12 @@
 //! `Profiler`: sampling of this process by hand, started and stopped.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use flashlamp_profile::Period;
+use flashlamp_profile::{Period, losses};
 
 use crate::clock;
 use crate::collection::{Chunk, Losses};
@@ -189,7 +190,18 @@ impl Drop for Profiler {
     }
 }
 
+/// The chunk with names. Debug information of any program is read for it: should that panic,
+/// neither the host's thread nor the flush thread ends, and the samples are counted as lost.
 fn log_of(process: &Process, chunk: &Chunk, period: Period) -> Log {
+    let named = || named_log_of(process, chunk, period);
+    catch_unwind(AssertUnwindSafe(named)).unwrap_or_else(|_| {
+        let mut losses = chunk.losses.clone();
+        *losses.entry(losses::UNACCOUNTED).or_default() += chunk.stored();
+        Log::of_losses(chunk.clock, period, &losses)
+    })
+}
+
+fn named_log_of(process: &Process, chunk: &Chunk, period: Period) -> Log {
     let detail = Detail {
         name: "",
         timeline: true,
@@ -345,8 +357,8 @@ impl FlushThread {
 fn call(callback: &Mutex<Callback>, log: Log) {
     let mut callback = callback.lock().unwrap_or_else(PoisonError::into_inner);
     // A panicking callback is its author's bug, and no reason to end the host's thread.
-    let run = std::panic::AssertUnwindSafe(|| (callback.0)(log));
-    drop(std::panic::catch_unwind(run));
+    let run = AssertUnwindSafe(|| (callback.0)(log));
+    drop(catch_unwind(run));
 }
 
 impl Drop for FlushThread {

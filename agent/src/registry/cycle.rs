@@ -1,6 +1,7 @@
 //! One round of the drain.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::TrySendError;
 use std::sync::{Arc, PoisonError};
 
 use super::{Registry, Session};
@@ -89,8 +90,11 @@ impl Session {
         }
         let to = flush.to.clone();
         let chunk = self.take_chunk();
-        // The callback is slow and its queue full: keep collecting, up to the bound.
-        if let Err(std::sync::mpsc::TrySendError::Full(chunk)) = to.try_send(chunk) {
+        // The callback is slow and its queue full, or its thread is gone: keep collecting, up to
+        // the bound, from where on it counts as lost.
+        if let Err(TrySendError::Full(chunk) | TrySendError::Disconnected(chunk)) =
+            to.try_send(chunk)
+        {
             self.give_back(chunk);
         }
     }
@@ -98,4 +102,47 @@ impl Session {
 
 fn elapsed(since_ns: u64, now_ns: u64, interval: std::time::Duration) -> bool {
     now_ns.saturating_sub(since_ns) >= clock::nanos(interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use crate::collection::RawSample;
+    use crate::registry::{FlushAt, Plan, Session, SessionThreads};
+    use crate::{Clock, limits};
+
+    #[test]
+    fn samples_that_nobody_takes_stay_in_the_session() {
+        let (to, from) = sync_channel(1);
+        let mut session = Session::new(
+            1,
+            Plan {
+                clock: Clock::Cpu,
+                period_ns: 1_000_000,
+                depth_max: limits::DEPTH_DEFAULT,
+                threads: SessionThreads::None,
+                samples_max: 10,
+                flush_at: Some(FlushAt { samples: 1, to }),
+                window: None,
+            },
+        );
+        let sample = RawSample {
+            time_ns: 1,
+            value_ns: 1_000_000,
+            stack: None,
+            events: 1,
+            thread: None,
+            entry: 0,
+        };
+        session.collection.samples.push(sample);
+        session.flush_if_due();
+        assert_eq!(session.collection.samples.len(), 0, "sent");
+        session.collection.samples.push(sample);
+        session.flush_if_due();
+        assert_eq!(session.collection.samples.len(), 1, "the queue is full");
+        drop(from);
+        session.flush_if_due();
+        assert_eq!(session.collection.samples.len(), 1, "the thread is gone");
+    }
 }
