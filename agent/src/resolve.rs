@@ -31,7 +31,26 @@ pub(crate) struct Detail<'a> {
 }
 
 /// Builds the profile of a chunk; symbolizes, so it may take seconds the first time.
+///
+/// Runs on the host's threads and reads debug information that others wrote: a panic of the
+/// readers costs the profile, not the host.
 pub(crate) fn profile_of(process: &Process, chunk: &Chunk, detail: Detail<'_>) -> Profile {
+    profile_or_lost(chunk, detail, || build(process, chunk, detail))
+}
+
+fn profile_or_lost(
+    chunk: &Chunk,
+    detail: Detail<'_>,
+    build: impl FnOnce() -> Option<Profile>,
+) -> Profile {
+    // What a panic may leave half done behind the process's locks are caches, each entry of
+    // which is put in whole.
+    let built = std::panic::catch_unwind(std::panic::AssertUnwindSafe(build));
+    let built = built.ok().flatten();
+    built.unwrap_or_else(|| lost_profile(chunk, detail))
+}
+
+fn build(process: &Process, chunk: &Chunk, detail: Detail<'_>) -> Option<Profile> {
     let mut builder = ProfileBuilder::new();
     let value_type = match chunk.clock {
         Clock::Cpu => ValueType::CPU,
@@ -90,9 +109,7 @@ pub(crate) fn profile_of(process: &Process, chunk: &Chunk, detail: Detail<'_>) -
             builder.loss(reason, *tally);
         }
     }
-    builder
-        .build()
-        .unwrap_or_else(|_| lost_profile(detail.name, chunk))
+    builder.build().ok()
 }
 
 /// How many samples a row stands for, their events, and the row.
@@ -132,12 +149,13 @@ fn summed(chunk: &Chunk) -> Vec<Row> {
     rows.into_values().collect()
 }
 
-/// What is left when a profile cannot be built, which its construction here rules out: the
-/// books still balance.
-fn lost_profile(name: &str, chunk: &Chunk) -> Profile {
+/// What is left when a profile cannot be built, which only a panic in its symbols can cause:
+/// the books still balance.
+fn lost_profile(chunk: &Chunk, detail: Detail<'_>) -> Profile {
     let mut builder = ProfileBuilder::new();
-    builder.name(name);
-    let all: Tally = chunk.stored() + chunk.lost();
+    builder.name(detail.name);
+    let more: Tally = detail.more_losses.values().copied().sum();
+    let all: Tally = chunk.stored() + chunk.lost() + more;
     builder.loss(flashlamp_profile::losses::UNACCOUNTED, all);
     builder.build().unwrap_or_else(|_| {
         ProfileBuilder::new()
@@ -243,5 +261,35 @@ fn mapping_of(module: &Module) -> Mapping {
         start: module.text_start,
         end: module.text_end,
         file_offset: module.text_offset,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Anchor;
+    use crate::collection::Collection;
+
+    #[test]
+    fn panic_in_the_symbols_loses_the_profile_and_balances_the_books() {
+        let tally = |events| Tally { samples: 1, events };
+        let chunk = Chunk {
+            collection: Collection::new(8),
+            losses: Losses::from([("ring_full", tally(3))]),
+            start: Anchor::now(),
+            duration_ns: 1,
+            clock: Clock::Cpu,
+            period_ns: 1,
+        };
+        let detail = Detail {
+            name: "a profile",
+            timeline: false,
+            threads: false,
+            entries: false,
+            more_losses: &Losses::from([("queue_full", tally(4))]),
+        };
+        let profile = profile_or_lost(&chunk, detail, || panic!("malformed debug information"));
+        let lost: Tally = profile.losses().values().copied().sum();
+        assert_eq!((lost.samples, lost.events), (2, 7));
     }
 }
