@@ -69,6 +69,16 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The threads of the process cannot be listed, so sampling all of them would sample none.
+    #[error(
+        "start sampling: list the threads in /proc/self/task; mount /proc in the sandbox (a \
+         chroot or container without it hides them), or sample the current thread only"
+    )]
+    ThreadsUnreadable {
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// There are more threads than the agent has room for.
     #[error("start sampling: more than {threads_max} threads or their timers are in use")]
     TooManyThreads {

@@ -136,7 +136,7 @@ impl Registry {
         let own = threads::own();
         let mut added = 0_usize;
         let mut first_error = None;
-        for tid in threads::list() {
+        for tid in threads::list_to_start()? {
             if own.contains(&tid) {
                 continue;
             }
