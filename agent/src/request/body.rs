@@ -15,7 +15,8 @@ pin_project! {
     pub struct ProfiledBody<B> {
         #[pin]
         inner: B,
-        // After `inner`: the body's own drop still belongs to the request.
+        // After `inner`: a body that is not read to its end is dropped before the profile ends.
+        // That drop is not a poll: it is not marked, and its time is a gap.
         scope: Scope,
     }
 }
