@@ -26,6 +26,9 @@ pub(crate) const SESSION_SAMPLES_MAX: usize = 1_000_000;
 pub(crate) const WINDOW_SAMPLES_MAX: usize = 200_000;
 /// Samples of one request profile: 100 s of one thread at 1 kHz.
 pub(crate) const REQUEST_SAMPLES_MAX: usize = 100_000;
+/// Time of one request profile: a response that never ends (a stream of events) must not hold
+/// one of the places for good.
+pub(crate) const REQUEST_DURATION_MAX: Duration = Duration::from_secs(300);
 /// Gaps between polls that a request profile keeps apart; later ones go into the last.
 pub(crate) const REQUEST_GAPS_MAX: usize = 10_000;
 /// Distinct stack nodes and addresses of one collection.

@@ -35,7 +35,8 @@ pub struct EntryPoint(pub Arc<str>);
 ///
 /// A request that is not profiled costs two marks a poll. One with `X-Flashlamp: profile`
 /// (optionally `; period=1ms; name=...`) is profiled on the wall clock until its response body
-/// ends, and its response carries `X-Flashlamp-Profile: URL`; where that is refused, an
+/// ends, for five minutes at most (what comes after is not profiled, and the profile is sent
+/// when the body is polled next). Its response carries `X-Flashlamp-Profile: URL`; where that is refused, an
 /// `X-Flashlamp-Status` that says why.
 #[derive(Clone, Debug)]
 pub struct RequestLayer {
@@ -125,7 +126,8 @@ pin_project! {
     pub struct RequestFuture<F> {
         #[pin]
         inner: F,
-        // After `inner`: when the request is cancelled, dropping its future belongs to it.
+        // After `inner`: when the request is cancelled, its profile ends after its future is
+        // dropped. That drop is not a poll: it is not marked, and its time is a gap.
         scope: Option<Scope>,
         header: Option<(HeaderName, HeaderValue)>,
     }

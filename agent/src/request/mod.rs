@@ -6,6 +6,9 @@
 //! with what was left of the period when the last poll ended: the phase is carried, so samples
 //! are spaced by time on a thread, whichever thread. The time between polls becomes samples of
 //! event count 0 with the frame `[not on a thread]`.
+//!
+//! A profile lasts five minutes at most (`limits::REQUEST_DURATION_MAX`): with the first poll
+//! after that it is over and is sent, and the request goes on without one.
 
 mod body;
 mod ended;
@@ -62,6 +65,10 @@ impl Scope {
                 _armed: None,
             };
         }
+        let profiled = self.profiled.as_deref();
+        if profiled.is_some_and(ProfiledRequest::is_too_long) {
+            self.end();
+        }
         let slot = Local::slot(self.shared.process);
         let previous = slot.map(|slot| slot.entry.swap(self.entry, Ordering::Relaxed));
         let armed = self.profiled.as_deref_mut().map(ProfiledRequest::enter);
@@ -71,7 +78,7 @@ impl Scope {
         }
     }
 
-    /// The request is over: its profile, where it has one, goes its way.
+    /// The request or its profile is over: the profile, where it has one, goes its way.
     fn end(&mut self) {
         if let Some(profiled) = self.profiled.take() {
             profiled.end(&self.shared);

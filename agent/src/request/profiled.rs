@@ -52,6 +52,8 @@ pub(super) struct ProfiledRequest {
     /// What is left to the next sample.
     phase: Duration,
     start: Anchor,
+    /// When the profile is over, whether or not the request is.
+    pub(super) until_ns: u64,
     /// When the last poll ended.
     left_ns: u64,
     /// Beginning and length of the times without a thread.
@@ -112,10 +114,18 @@ impl ProfiledRequest {
             period: toggle.period,
             phase,
             start,
+            until_ns: start
+                .monotonic_ns
+                .saturating_add(clock::nanos(limits::REQUEST_DURATION_MAX)),
             left_ns: start.monotonic_ns,
             gaps: Vec::new(),
             counts: Counts::default(),
         }))
+    }
+
+    /// Whether the profile has lasted as long as one may.
+    pub(super) fn is_too_long(&self) -> bool {
+        clock::monotonic_ns() >= self.until_ns
     }
 
     /// A poll begins: the time since the last one was spent by no thread; the timer goes on

@@ -1,10 +1,13 @@
 //! One request, without a service around it.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, RwLock, mpsc};
 use std::time::Duration;
 
-use super::Scope;
+use super::profiled::ProfiledRequest;
+use super::{Scope, toggle};
 use crate::agent::Shared;
+use crate::clock;
 use crate::entries::EntryNames;
 use crate::perf_map::JitMap;
 use crate::process::Process;
@@ -42,4 +45,27 @@ fn request_in_a_forked_child_needs_no_lock_of_the_parent() {
     let marked = waits.recv_timeout(Duration::from_secs(20));
     assert!(!marked.expect("the request goes through"));
     drop((registry, entries));
+}
+
+#[test]
+fn profile_of_a_request_that_does_not_end_is_ended_at_the_limit() {
+    let process = Process::current();
+    let shared = Arc::new(Shared::idle(process));
+    let mut scope = Scope::new(Arc::clone(&shared), "/events");
+    let toggle = toggle::parse("profile").unwrap();
+    let name = "GET /events".to_owned();
+    let begun = ProfiledRequest::begin(&shared, &toggle, scope.entry, name).unwrap();
+    scope.profiled = Some(begun);
+    drop(scope.enter());
+    let profiled = scope.profiled.as_mut().expect("it has only begun");
+    profiled.until_ns = clock::monotonic_ns();
+    assert!(scope.enter().mark.is_some(), "the request goes on");
+    assert!(scope.profiled.is_none());
+    // The drain may have come before.
+    process.lock().cycle();
+    let deadline = clock::monotonic_ns() + 20_000_000_000;
+    while shared.profiled_requests.load(Ordering::Acquire) > 0 {
+        assert!(clock::monotonic_ns() < deadline, "its place is not free");
+        std::thread::yield_now();
+    }
 }
