@@ -1,6 +1,7 @@
 //! `Profiler`: sampling of this process by hand, started and stopped.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -44,7 +45,8 @@ pub enum Threads {
 
 /// A running profiler; [`stop`](Self::stop) hands out what it collected.
 ///
-/// Dropping it stops it too; where there is a flush callback, that gets the rest.
+/// Dropping it stops it too; where there is a flush callback, that gets the rest, and the drop
+/// waits for it. The callback itself may flush, stop and drop its profiler.
 ///
 /// # Example
 ///
@@ -135,7 +137,8 @@ impl Profiler {
         }
     }
 
-    /// Hands what was collected so far to the flush callback, on the calling thread. Without a
+    /// Hands what was collected so far to the flush callback, on the calling thread; called from
+    /// within the callback, to its next call, on the thread of the profiler's own. Without a
     /// callback, and in a forked child, it does nothing.
     pub fn flush(&self) {
         let Some(flush) = &self.flush else { return };
@@ -144,12 +147,16 @@ impl Profiler {
         }
         let mut registry = self.process.lock();
         registry.drain_rings();
-        let session = registry.sessions.get_mut(&self.session);
-        let chunk = session.map(crate::registry::Session::take_chunk);
-        drop(registry);
-        if let Some(chunk) = chunk {
-            flush.call(self.log_of(&chunk));
+        let Some(session) = registry.sessions.get_mut(&self.session) else {
+            return;
+        };
+        if flush.shared.runs_here() {
+            session.flush_by_thread();
+            return;
         }
+        let chunk = session.take_chunk();
+        drop(registry);
+        flush.shared.call(self.log_of(&chunk));
     }
 
     pub(crate) fn signal_value(&self) -> u64 {
@@ -184,8 +191,11 @@ impl Profiler {
 impl Drop for Profiler {
     fn drop(&mut self) {
         let Some(chunk) = self.end() else { return };
-        if let Some(flush) = &self.flush {
-            flush.call(self.log_of(&chunk));
+        let Some(flush) = &self.flush else { return };
+        if flush.shared.runs_here() {
+            flush.shared.keep_rest(chunk);
+        } else {
+            flush.shared.call(self.log_of(&chunk));
         }
     }
 }
@@ -301,10 +311,21 @@ pub(crate) fn checked_period(period: Duration) -> Result<Period, StartError> {
 /// The thread that runs a flush callback.
 #[derive(Debug)]
 struct FlushThread {
-    callback: Arc<Mutex<Callback>>,
-    /// Keeps the channel open; dropped before the join.
+    shared: Arc<FlushShared>,
+    /// Keeps the channel open until the rest is kept; dropped before the join.
     to: Option<SyncSender<Chunk>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the flush thread and its profiler share.
+#[derive(Debug)]
+struct FlushShared {
+    callback: Mutex<Callback>,
+    /// The thread that runs the callback now, 0 for none. That thread holds the callback's lock
+    /// and must not wait for it.
+    running_on: AtomicI32,
+    /// What was left when the callback dropped its own profiler.
+    rest: Mutex<Option<Chunk>>,
 }
 
 struct Callback(FlushCallback);
@@ -323,13 +344,20 @@ impl FlushThread {
         callback: FlushCallback,
         period: Period,
     ) -> Result<Self, StartError> {
-        let callback = Arc::new(Mutex::new(Callback(callback)));
-        let shared = Arc::clone(&callback);
+        let shared = Arc::new(FlushShared {
+            callback: Mutex::new(Callback(callback)),
+            running_on: AtomicI32::new(0),
+            rest: Mutex::new(None),
+        });
+        let of_thread = Arc::clone(&shared);
         let name = "flashlamp-flush";
         let body = move || {
             let _own = OwnThread::enter();
             for chunk in from {
-                call(&shared, log_of(process, &chunk, period));
+                of_thread.call(log_of(process, &chunk, period));
+            }
+            if let Some(chunk) = of_thread.take_rest() {
+                of_thread.call(log_of(process, &chunk, period));
             }
         };
         let thread = std::thread::Builder::new()
@@ -337,14 +365,10 @@ impl FlushThread {
             .spawn(body);
         let thread = thread.map_err(|source| StartError::ThreadRefused { name, source })?;
         Ok(Self {
-            callback,
+            shared,
             to: Some(to),
             thread: Some(thread),
         })
-    }
-
-    fn call(&self, log: Log) {
-        call(&self.callback, log);
     }
 
     /// Leaves everything where it is, in a forked child: the thread does not exist there, so it
@@ -354,19 +378,46 @@ impl FlushThread {
     }
 }
 
-fn call(callback: &Mutex<Callback>, log: Log) {
-    let mut callback = callback.lock().unwrap_or_else(PoisonError::into_inner);
-    // A panicking callback is its author's bug, and no reason to end the host's thread.
-    let run = AssertUnwindSafe(|| (callback.0)(log));
-    drop(catch_unwind(run));
+impl FlushShared {
+    /// Calls the callback; waits for a call on another thread to end.
+    fn call(&self, log: Log) {
+        let mut callback = self.callback.lock().unwrap_or_else(PoisonError::into_inner);
+        self.running_on.store(sys::tid(), Ordering::Relaxed);
+        // A panicking callback is its author's bug, and no reason to end the host's thread.
+        let run = AssertUnwindSafe(|| (callback.0)(log));
+        let ended = catch_unwind(run);
+        self.running_on.store(0, Ordering::Relaxed);
+        drop(ended);
+    }
+
+    /// Whether the calling thread is within the callback. Only the thread itself writes its id,
+    /// so the answer needs no ordering.
+    fn runs_here(&self) -> bool {
+        self.running_on.load(Ordering::Relaxed) == sys::tid()
+    }
+
+    /// Keeps the last chunk for the flush thread, which calls the callback with it when its
+    /// channel is closed and empty.
+    fn keep_rest(&self, chunk: Chunk) {
+        *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(chunk);
+    }
+
+    fn take_rest(&self) -> Option<Chunk> {
+        self.rest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
 }
 
 impl Drop for FlushThread {
     fn drop(&mut self) {
         // The session, which had the other sender, has ended: the thread empties the channel
-        // and leaves. A callback that drops its own profiler must not wait for itself.
+        // and leaves. A callback that stops or drops its own profiler must not wait for itself:
+        // the thread then leaves after it.
         self.to = None;
         if let Some(thread) = self.thread.take()
+            && !self.shared.runs_here()
             && thread.thread().id() != std::thread::current().id()
         {
             drop(thread.join());

@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use flashlamp::profile::{FrameKind, decode, markers};
@@ -350,6 +350,59 @@ fn panicking_callback_does_no_harm() {
         calls.load(Ordering::SeqCst) >= 2
     });
     drop(profiler.stop());
+}
+
+#[test]
+fn callback_may_drop_its_own_profiler() {
+    let shared = Arc::new(Mutex::new(None::<Profiler>));
+    let (to, from) = std::sync::mpsc::channel();
+    let builder = Profiler::builder().period(MS).on_flush(5, {
+        let shared = Arc::clone(&shared);
+        move |log: Log| {
+            let own = shared.lock().unwrap().take();
+            let dropped = own.is_some();
+            drop(own);
+            to.send((dropped, log.len())).unwrap();
+        }
+    });
+    *shared.lock().unwrap() = Some(builder.start().unwrap());
+    until("the drop", || {
+        black_box(spin_for(5 * MS));
+        from.try_recv().is_ok_and(|(dropped, _)| dropped)
+    });
+    // The rest follows, and then the thread lets go of the callback.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let mut calls = 0;
+    let end = loop {
+        match from.recv_timeout(left()) {
+            Ok((dropped, _)) => calls += usize::from(!dropped),
+            Err(end) => break end,
+        }
+    };
+    assert_eq!(end, std::sync::mpsc::RecvTimeoutError::Disconnected);
+    assert!(calls >= 1, "the drop flushes the rest");
+}
+
+#[test]
+fn callback_may_flush_its_own_profiler() {
+    let shared = Arc::new(Mutex::new(Weak::<Profiler>::new()));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let builder = Profiler::builder().period(MS).on_flush(1_000_000, {
+        let (shared, calls) = (Arc::clone(&shared), Arc::clone(&calls));
+        move |_| {
+            if calls.fetch_add(1, Ordering::SeqCst) == 0 {
+                // Something to flush: the first call is on the thread that is sampled.
+                black_box(spin_for(50 * MS));
+                let own = shared.lock().unwrap().upgrade();
+                own.unwrap().flush();
+            }
+        }
+    });
+    let profiler = Arc::new(builder.start().unwrap());
+    *shared.lock().unwrap() = Arc::downgrade(&profiler);
+    profiler.flush();
+    until("the inner flush", || calls.load(Ordering::SeqCst) >= 2);
 }
 
 #[test]

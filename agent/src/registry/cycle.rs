@@ -85,7 +85,15 @@ impl Session {
     /// Hands the samples to the flush callback when there are enough.
     fn flush_if_due(&mut self) {
         let Some(flush) = &self.flush_at else { return };
-        if self.collection.samples.len() < flush.samples {
+        if self.collection.samples.len() >= flush.samples {
+            self.flush_by_thread();
+        }
+    }
+
+    /// Hands the samples, where there are any, to the thread that runs the flush callback.
+    pub(crate) fn flush_by_thread(&mut self) {
+        let Some(flush) = &self.flush_at else { return };
+        if self.collection.samples.is_empty() {
             return;
         }
         let to = flush.to.clone();
