@@ -65,9 +65,16 @@ impl Symbolizer {
         let file = self
             .files
             .entry(key)
-            .or_insert_with(|| object_file::ObjectFile::open(module));
-        file.as_ref()
-            .map_or_else(|| Arc::from([]), |file| file.functions_at(address))
+            .or_insert_with(|| caught(|| object_file::ObjectFile::open(module)).flatten());
+        let Some(known) = file else {
+            return Arc::from([]);
+        };
+        let functions = caught(|| known.functions_at(address));
+        if functions.is_none() {
+            // Half-read: not to be asked again.
+            *file = None;
+        }
+        functions.unwrap_or_else(|| Arc::from([]))
     }
 
     #[cfg(not(feature = "symbolize"))]
@@ -89,4 +96,11 @@ impl Symbolizer {
             self.cache.clear();
         }
     }
+}
+
+/// What a reader of debug information says; `None` where it panics over what it reads: that file
+/// goes without names, the others keep theirs.
+#[cfg(feature = "symbolize")]
+fn caught<T>(read: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).ok()
 }
