@@ -82,6 +82,17 @@ fn everything_taken_is_stored_by_the_collector() {
 }
 
 #[test]
+fn collector_can_be_named_by_its_host() {
+    let stub = Stub::accepting();
+    let agent = start(&stub.url.replace("127.0.0.1", "localhost"));
+    work(Duration::from_millis(60));
+    let stats = agent.shutdown(SOON);
+    assert_balanced(&stats);
+    assert_eq!(stats.stored, stats.taken, "{stats:?}");
+    assert_eq!(stub.stored(), stats.stored);
+}
+
+#[test]
 fn busy_collector_is_asked_again_with_the_same_key() {
     let stub = Stub::answering(|count, _| match count {
         0 => (503, vec![("retry-after", "1".to_owned())]),
