@@ -38,7 +38,7 @@ pub(crate) struct ThreadState {
 }
 
 impl ThreadState {
-    /// Allocates the caches (about 40 KiB).
+    /// Allocates the caches (about 20 KiB).
     pub(crate) fn new() -> Self {
         Self {
             cache: framehop::CacheNative::new_in(),
