@@ -137,26 +137,21 @@ impl Profiler {
         }
     }
 
-    /// Hands what was collected so far to the flush callback, on the calling thread; called from
-    /// within the callback, to its next call, on the thread of the profiler's own. Without a
-    /// callback, and in a forked child, it does nothing.
-    pub fn flush(&self) {
-        let Some(flush) = &self.flush else { return };
-        if !self.process.is_current() {
-            return;
+    /// Takes what was collected since the last flush; sampling goes on with an empty log. The
+    /// flush callback does not see these samples. Empty in a forked child.
+    pub fn flush(&self) -> Log {
+        let chunk = self.process.is_current().then(|| {
+            let mut registry = self.process.lock();
+            registry.drain_rings();
+            registry
+                .sessions
+                .get_mut(&self.session)
+                .map(crate::registry::Session::take_chunk)
+        });
+        match chunk.flatten() {
+            Some(chunk) => self.log_of(&chunk),
+            None => Log::empty(self.clock, self.period),
         }
-        let mut registry = self.process.lock();
-        registry.drain_rings();
-        let Some(session) = registry.sessions.get_mut(&self.session) else {
-            return;
-        };
-        if flush.shared.runs_here() {
-            session.flush_by_thread();
-            return;
-        }
-        let chunk = session.take_chunk();
-        drop(registry);
-        flush.shared.call(self.log_of(&chunk));
     }
 
     pub(crate) fn signal_value(&self) -> u64 {

@@ -319,9 +319,7 @@ fn flush_callback_gets_everything_exactly_once() {
         black_box(spin_for(20 * MS));
         calls.load(Ordering::SeqCst) >= 2
     });
-    profiler.flush();
     let flushed = calls.load(Ordering::SeqCst);
-    assert!(flushed >= 3, "flush() calls the callback");
     black_box(spin_for(50 * MS));
     let spent = thread_cpu_ns() - before;
     drop(profiler);
@@ -385,24 +383,43 @@ fn callback_may_drop_its_own_profiler() {
 }
 
 #[test]
+fn flush_takes_the_samples_and_begins_anew() {
+    let profiler = Profiler::builder().period(MS).start().unwrap();
+    let before = thread_cpu_ns();
+    black_box(spin_for(60 * MS));
+    let first = profiler.flush();
+    black_box(spin_for(60 * MS));
+    let second = profiler.stop();
+    let spent = thread_cpu_ns() - before;
+    assert!(!first.is_empty() && !second.is_empty());
+    let last = first.iter().map(|entry| entry.timestamp()).max();
+    assert!(second.iter().all(|entry| Some(entry.timestamp()) > last));
+    let counted = (first.event_count() + second.event_count()).as_u64() * 1_000_000;
+    assert!(
+        counted.abs_diff(spent) < 40_000_000 + spent / 10,
+        "{counted} against {spent}"
+    );
+}
+
+#[test]
 fn callback_may_flush_its_own_profiler() {
     let shared = Arc::new(Mutex::new(Weak::<Profiler>::new()));
-    let calls = Arc::new(AtomicUsize::new(0));
-    let builder = Profiler::builder().period(MS).on_flush(1_000_000, {
-        let (shared, calls) = (Arc::clone(&shared), Arc::clone(&calls));
+    let flushes = Arc::new(AtomicUsize::new(0));
+    let builder = Profiler::builder().period(MS).on_flush(1, {
+        let (shared, flushes) = (Arc::clone(&shared), Arc::clone(&flushes));
         move |_| {
-            if calls.fetch_add(1, Ordering::SeqCst) == 0 {
-                // Something to flush: the first call is on the thread that is sampled.
-                black_box(spin_for(50 * MS));
-                let own = shared.lock().unwrap().upgrade();
-                own.unwrap().flush();
+            if let Some(own) = shared.lock().unwrap().upgrade() {
+                drop(own.flush());
+                flushes.fetch_add(1, Ordering::SeqCst);
             }
         }
     });
     let profiler = Arc::new(builder.start().unwrap());
     *shared.lock().unwrap() = Arc::downgrade(&profiler);
-    profiler.flush();
-    until("the inner flush", || calls.load(Ordering::SeqCst) >= 2);
+    until("the inner flush", || {
+        black_box(spin_for(5 * MS));
+        flushes.load(Ordering::SeqCst) >= 1
+    });
 }
 
 #[test]

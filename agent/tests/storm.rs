@@ -146,13 +146,14 @@ fn end_child(passes: impl FnOnce() -> bool) -> ! {
 /// Whether nothing comes out of a profiler of the parent.
 fn ends_empty(of_parent: Profiler, by_drop: bool) -> bool {
     let copied = of_parent.log();
-    of_parent.flush();
+    let flushed = of_parent.flush();
     if by_drop {
         drop(of_parent);
-        return copied.is_empty();
+        return copied.is_empty() && flushed.is_empty();
     }
     let log = of_parent.stop();
-    copied.is_empty() && log.is_empty() && log.losses().is_empty()
+    let before = copied.is_empty() && flushed.is_empty();
+    before && log.is_empty() && log.losses().is_empty()
 }
 
 #[test]

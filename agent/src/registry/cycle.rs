@@ -82,18 +82,10 @@ fn take_in(
 }
 
 impl Session {
-    /// Hands the samples to the flush callback when there are enough.
+    /// Hands the samples, when there are enough, to the thread that runs the flush callback.
     fn flush_if_due(&mut self) {
         let Some(flush) = &self.flush_at else { return };
-        if self.collection.samples.len() >= flush.samples {
-            self.flush_by_thread();
-        }
-    }
-
-    /// Hands the samples, where there are any, to the thread that runs the flush callback.
-    pub(crate) fn flush_by_thread(&mut self) {
-        let Some(flush) = &self.flush_at else { return };
-        if self.collection.samples.is_empty() {
+        if self.collection.samples.len() < flush.samples {
             return;
         }
         let to = flush.to.clone();
