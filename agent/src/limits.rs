@@ -38,8 +38,8 @@ pub(crate) const STACK_NODES_MAX: usize = 1_000_000;
 pub(crate) const PROFILED_REQUESTS_MAX: usize = 8;
 /// Names of entry points in one process; what exceeds it is called `(other)`.
 pub(crate) const ENTRY_NAMES_MAX: usize = 2048;
-/// Bytes of an entry point's or a request's name.
-pub(crate) const NAME_BYTES_MAX: usize = 256;
+/// Bytes of an entry point's or a request's name: as many as the collector takes.
+pub(crate) const NAME_BYTES_MAX: usize = 255;
 /// Functions in the JIT map, with those that were unregistered a moment ago.
 pub(crate) const JIT_FUNCTIONS_MAX: usize = 1_000_000;
 

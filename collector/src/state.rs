@@ -81,6 +81,17 @@ impl AppState {
             .acquire()
             .await
             .map_err(|error| ApiError::internal(&error))?;
+        self.probe(work).await
+    }
+
+    /// As [`Self::read`], for one cheap look that waits for no other reader.
+    ///
+    /// # Errors
+    /// What `work` says.
+    pub(crate) async fn probe<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Snapshot) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let store = Arc::clone(&self.store);
         blocking(move || {
             let snapshot = store.snapshot()?;

@@ -86,6 +86,11 @@ impl Profile {
         self.rows.is_empty() && self.losses.is_empty()
     }
 
+    /// How many different stacks there are, callers' stacks counted: the nodes of their tree.
+    pub fn stack_node_count(&self) -> usize {
+        self.stacks.len()
+    }
+
     /// The frames of a stack, leaf first. An inline frame stands before its caller.
     pub fn stack_leaf_first(&self, id: StackId) -> impl Iterator<Item = Frame<'_>> + '_ {
         self.stacks

@@ -194,6 +194,8 @@ pub fn decode(
         Format::Pprof => decode::pprof(&bytes, &limits),
         Format::Folded => decode::folded(&bytes, &limits),
     }?;
+    let nodes = profile.stack_node_count() as u64;
+    reservation.grow_to(nodes.saturating_mul(limits::STACK_NODE_BYTES))?;
     check_frames(&profile)?;
     check_losses(&profile)?;
     Ok((profile, bytes))

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use tokio::sync::oneshot;
 
 /// What a child may take to stop after its standard input was closed; then it is ended.
-const GRACE: Duration = Duration::from_secs(45);
+const GRACE: Duration = Duration::from_secs(20);
 
 /// Held by a child until it has stopped.
 #[derive(Debug)]

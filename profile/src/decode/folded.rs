@@ -123,5 +123,7 @@ mod tests {
             Err("stack_too_deep"),
         );
         check(&format!("{} 1", "n".repeat(20_000)), Err("name_too_long"));
+        let wide: String = (0..300_000).map(|n| format!("r;x{n} 1\n")).collect();
+        check(&wide, Err("too_many_stacks"));
     }
 }
