@@ -190,7 +190,7 @@ mod tests {
             "/rustc/5980/library/core/src/ops/function.rs",
             "library/core/src/ops/function.rs",
         );
-        check("/home/me/work/shop/src/cart.rs", "work/shop/src/cart.rs");
+        check("/home/me/code/shop/src/cart.rs", "code/shop/src/cart.rs");
         check("src/main.rs", "src/main.rs");
         check("", "");
     }
