@@ -42,7 +42,7 @@ pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 ///
 /// Formats that share the beginnings of stacks can say in 32 MiB what takes gigabytes where each
 /// sample lists its frames, as it does in the stored form.
-pub const FRAMES_MAX: usize = 16 << 20;
+pub const FRAMES_MAX: u64 = 16 << 20;
 
 /// The most reasons for loss in one body, each of at most [`NAME_BYTES_MAX`]. They stand in the
 /// metadata that every list of request profiles reads; an agent has fewer than ten.

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::error::BuildError;
-use crate::frame::{FrameId, FrameKind, FrameRecord, FrameTable};
-use crate::function::{Function, FunctionTable};
-use crate::label::{LabelSetId, LabelTable};
+use crate::frame::{FrameId, FrameKind, FrameRecord};
+use crate::function::Function;
+use crate::heap;
+use crate::label::LabelSetId;
 use crate::loss::Tally;
 use crate::mapping::{Mapping, MappingId};
 use crate::profile::Profile;
 use crate::sample::SampleRow;
-use crate::stack::{StackId, StackTable};
-use crate::string_table::StringTable;
+use crate::stack::StackId;
 use crate::thread::{Thread, ThreadId};
 use crate::units::{EventCount, Nanos, Period, Timestamp, index};
 use crate::value_type::ValueType;
@@ -43,23 +43,10 @@ use crate::value_type::ValueType;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ProfileBuilder {
-    name: String,
-    start: Option<Timestamp>,
-    duration: Option<Nanos>,
-    period: Option<Period>,
-    value_types: Vec<ValueType>,
-    strings: StringTable,
-    mappings: Vec<Mapping>,
+    /// What is there so far; handed out once it was checked.
+    profile: Profile,
     mapping_ids: HashMap<Mapping, MappingId>,
-    functions: FunctionTable,
-    frames: FrameTable,
-    stacks: StackTable,
-    labels: LabelTable,
-    threads: Vec<Thread>,
     thread_ids: HashMap<Thread, ThreadId>,
-    rows: Vec<SampleRow>,
-    values: Vec<u64>,
-    losses: BTreeMap<String, Tally>,
     error: Option<BuildError>,
 }
 
@@ -149,32 +136,32 @@ impl ProfileBuilder {
 
     /// Sets the profile's name.
     pub fn name(&mut self, name: &str) -> &mut Self {
-        name.clone_into(&mut self.name);
+        name.clone_into(&mut self.profile.name);
         self
     }
 
     /// Sets the instant that sample times count from.
     pub const fn start(&mut self, start: Timestamp) -> &mut Self {
-        self.start = Some(start);
+        self.profile.start = Some(start);
         self
     }
 
     /// Sets how long was watched.
     pub const fn duration(&mut self, duration: Nanos) -> &mut Self {
-        self.duration = Some(duration);
+        self.profile.duration = Some(duration);
         self
     }
 
     /// Sets the nominal distance between samples.
     pub const fn period(&mut self, period: Period) -> &mut Self {
-        self.period = Some(period);
+        self.profile.period = Some(period);
         self
     }
 
     /// Sets what the samples' values measure. Has to come before the first sample.
     pub fn value_types(&mut self, value_types: &[ValueType]) -> &mut Self {
-        if self.rows.is_empty() {
-            self.value_types = value_types.to_vec();
+        if self.profile.rows.is_empty() {
+            self.profile.value_types = value_types.to_vec();
         } else {
             self.fail(BuildError::ValueTypesTooLate);
         }
@@ -187,8 +174,8 @@ impl ProfileBuilder {
             .mapping_ids
             .entry(mapping)
             .or_insert_with_key(|mapping| {
-                self.mappings.push(mapping.clone());
-                MappingId(index(self.mappings.len() - 1))
+                self.profile.mappings.push(mapping.clone());
+                MappingId(index(self.profile.mappings.len() - 1))
             })
     }
 
@@ -196,15 +183,15 @@ impl ProfileBuilder {
     pub fn frame(&mut self, spec: &FrameSpec<'_>) -> FrameId {
         let inline = spec.kind == FrameKind::Inline;
         let mapping = spec.mapping.filter(|_| !inline);
-        if mapping.is_some_and(|id| id.0 as usize >= self.mappings.len()) {
+        if mapping.is_some_and(|id| id.0 as usize >= self.profile.mappings.len()) {
             self.fail(BuildError::ForeignId { table: "mapping" });
         }
-        let name = self.strings.intern(spec.name);
-        let file = spec.file.map(|file| self.strings.intern(file));
-        let function = self.functions.intern(Function { name, file });
+        let name = self.profile.strings.intern(spec.name);
+        let file = spec.file.map(|file| self.profile.strings.intern(file));
+        let function = self.profile.functions.intern(Function { name, file });
         let address = if inline { 0 } else { spec.address };
         let (line, kind) = (spec.line, spec.kind);
-        self.frames.intern(FrameRecord {
+        self.profile.frames.intern(FrameRecord {
             function,
             line,
             kind,
@@ -217,13 +204,13 @@ impl ProfileBuilder {
     ///
     /// `None` as the parent makes `frame` a root.
     pub fn stack(&mut self, parent: Option<StackId>, frame: FrameId) -> StackId {
-        if parent.is_some_and(|id| id.0 as usize >= self.stacks.len()) {
+        if parent.is_some_and(|id| id.0 as usize >= self.profile.stacks.len()) {
             self.fail(BuildError::ForeignId { table: "stack" });
         }
-        if frame.0 as usize >= self.frames.len() {
+        if frame.0 as usize >= self.profile.frames.len() {
             self.fail(BuildError::ForeignId { table: "frame" });
         }
-        self.stacks.intern(parent, frame)
+        self.profile.stacks.intern(parent, frame)
     }
 
     /// Adds a whole stack, root first; `None` if there are no frames.
@@ -238,7 +225,7 @@ impl ProfileBuilder {
 
     /// How many nodes the tree of stacks has so far.
     pub fn stack_node_count(&self) -> usize {
-        self.stacks.len()
+        self.profile.stacks.len()
     }
 
     /// Adds a thread, or finds an equal one.
@@ -248,8 +235,8 @@ impl ProfileBuilder {
             name: name.to_owned(),
         };
         *self.thread_ids.entry(thread).or_insert_with_key(|thread| {
-            self.threads.push(thread.clone());
-            ThreadId(index(self.threads.len() - 1))
+            self.profile.threads.push(thread.clone());
+            ThreadId(index(self.profile.threads.len() - 1))
         })
     }
 
@@ -258,9 +245,14 @@ impl ProfileBuilder {
         let sorted: BTreeMap<&str, &str> = pairs.iter().copied().collect();
         let set = sorted
             .into_iter()
-            .map(|(key, value)| (self.strings.intern(key), self.strings.intern(value)))
+            .map(|(key, value)| {
+                (
+                    self.profile.strings.intern(key),
+                    self.profile.strings.intern(value),
+                )
+            })
             .collect();
-        self.labels.intern(set)
+        self.profile.labels.intern(set)
     }
 
     /// Adds one sample. With an event count of zero it is measured time, such as a gap,
@@ -281,28 +273,28 @@ impl ProfileBuilder {
             thread,
             labels,
         } = sample;
-        if values.len() != self.value_types.len() {
+        if values.len() != self.profile.value_types.len() {
             self.fail(BuildError::ValueCount {
-                sample: self.rows.len(),
-                expected: self.value_types.len(),
+                sample: self.profile.rows.len(),
+                expected: self.profile.value_types.len(),
                 found: values.len(),
             });
         }
         let foreign = [
             (
                 "stack",
-                stack.is_some_and(|id| id.0 as usize >= self.stacks.len()),
+                stack.is_some_and(|id| id.0 as usize >= self.profile.stacks.len()),
             ),
             (
                 "thread",
-                thread.is_some_and(|id| id.index() >= self.threads.len()),
+                thread.is_some_and(|id| id.index() >= self.profile.threads.len()),
             ),
-            ("label set", labels.0 as usize >= self.labels.len()),
+            ("label set", labels.0 as usize >= self.profile.labels.len()),
         ];
         if let Some((table, _)) = foreign.into_iter().find(|(_, foreign)| *foreign) {
             self.fail(BuildError::ForeignId { table });
         }
-        self.rows.push(SampleRow {
+        self.profile.rows.push(SampleRow {
             stack,
             sample_count,
             event_count,
@@ -310,21 +302,29 @@ impl ProfileBuilder {
             thread,
             labels,
         });
-        self.values.extend_from_slice(values);
+        self.profile.values.extend_from_slice(values);
         self
     }
 
     /// How many rows were added so far.
     pub fn row_count(&self) -> usize {
-        self.rows.len()
+        self.profile.rows.len()
     }
 
     /// Adds to the losses of this reason.
     pub fn loss(&mut self, reason: &str, tally: Tally) -> &mut Self {
         if !tally.is_zero() {
-            *self.losses.entry(reason.to_owned()).or_default() += tally;
+            *self.profile.losses.entry(reason.to_owned()).or_default() += tally;
         }
         self
+    }
+
+    /// About how many bytes of memory what was added so far takes; see [`Profile::heap_bytes`].
+    pub fn heap_bytes(&self) -> usize {
+        let copies =
+            heap::mappings(self.mapping_ids.keys()) + heap::threads(self.thread_ids.keys());
+        let tables = heap::map(&self.mapping_ids) + heap::map(&self.thread_ids);
+        self.profile.heap_bytes() + tables + copies
     }
 
     fn fail(&mut self, error: BuildError) {
@@ -340,43 +340,10 @@ impl ProfileBuilder {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let (rows, values) = sorted(self.rows, self.values, self.value_types.len());
-        Ok(Profile {
-            name: self.name,
-            start: self.start,
-            duration: self.duration,
-            period: self.period,
-            value_types: self.value_types,
-            strings: self.strings,
-            mappings: self.mappings,
-            functions: self.functions,
-            frames: self.frames,
-            stacks: self.stacks,
-            labels: self.labels,
-            threads: self.threads,
-            rows,
-            values,
-            losses: self.losses,
-        })
+        let mut profile = self.profile;
+        profile.sort_by_time();
+        Ok(profile)
     }
-}
-
-/// Sorts by time where every sample has one.
-fn sorted(rows: Vec<SampleRow>, values: Vec<u64>, width: usize) -> (Vec<SampleRow>, Vec<u64>) {
-    let timed = rows.iter().all(|row| row.time.is_some());
-    if !timed || rows.is_sorted_by_key(|row| row.time) {
-        return (rows, values);
-    }
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    order.sort_by_key(|place| rows[*place].time);
-    let mut sorted_values = Vec::with_capacity(values.len());
-    for place in &order {
-        sorted_values.extend_from_slice(&values[place * width..(place + 1) * width]);
-    }
-    (
-        order.into_iter().map(|place| rows[place]).collect(),
-        sorted_values,
-    )
 }
 
 #[cfg(test)]

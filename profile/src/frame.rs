@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::function::FunctionId;
+use crate::heap;
 use crate::mapping::{Mapping, MappingId};
 use crate::profile::Profile;
 use crate::units::index;
@@ -72,6 +73,10 @@ impl FrameTable {
 
     pub(crate) fn len(&self) -> usize {
         self.records.len()
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        heap::vec(&self.records) + heap::map(&self.ids)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::heap;
 use crate::string_table::StringId;
 use crate::units::index;
 
@@ -35,7 +36,16 @@ impl FunctionTable {
         self.functions[id.0 as usize]
     }
 
+    /// Every id, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = FunctionId> + use<> {
+        (0..index(self.functions.len())).map(FunctionId)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.functions.len()
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        heap::vec(&self.functions) + heap::map(&self.ids)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::heap;
 use crate::string_table::StringId;
 use crate::units::index;
 
@@ -22,6 +23,8 @@ pub(crate) type LabelSet = Vec<(StringId, StringId)>;
 pub(crate) struct LabelTable {
     sets: Vec<LabelSet>,
     ids: HashMap<LabelSet, LabelSetId>,
+    /// The labels of all sets.
+    pair_count: usize,
 }
 
 impl Default for LabelTable {
@@ -29,6 +32,7 @@ impl Default for LabelTable {
         Self {
             sets: vec![Vec::new()],
             ids: HashMap::from([(Vec::new(), LabelSetId::EMPTY)]),
+            pair_count: 0,
         }
     }
 }
@@ -39,6 +43,7 @@ impl LabelTable {
             return *id;
         }
         let id = LabelSetId(index(self.sets.len()));
+        self.pair_count += set.len();
         self.sets.push(set.clone());
         self.ids.insert(set, id);
         id
@@ -50,6 +55,13 @@ impl LabelTable {
 
     pub(crate) fn len(&self) -> usize {
         self.sets.len()
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let pairs = self.pair_count * size_of::<(StringId, StringId)>();
+        let copies = 2; // in the list and as a key
+        let sets = copies * (pairs + self.sets.len() * heap::ALLOCATION_OVERHEAD);
+        sets + heap::vec(&self.sets) + heap::map(&self.ids)
     }
 }
 

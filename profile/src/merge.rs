@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::builder::{FrameSpec, NewSample, ProfileBuilder};
 use crate::error::MergeError;
 use crate::frame::FrameId;
+use crate::heap;
 use crate::label::LabelSetId;
 use crate::profile::Profile;
 use crate::stack::StackId;
@@ -85,6 +86,19 @@ impl Merger {
             self.builder.loss(reason, *tally);
         }
         Ok(())
+    }
+
+    /// About how many bytes of memory the sum takes so far; see [`Profile::heap_bytes`].
+    ///
+    /// [`Self::finish`] adds the rows of the profile to it, about as much as the sums.
+    pub fn heap_bytes(&self) -> usize {
+        let values = self.value_types.as_ref().map_or(0, Vec::len) * size_of::<u64>();
+        let one = match values {
+            0 => 0,
+            bytes => bytes + heap::ALLOCATION_OVERHEAD,
+        };
+        let sums = heap::vec(&self.sums) + self.sums.len() * one;
+        self.builder.heap_bytes() + sums + heap::map(&self.places)
     }
 
     fn accept_header(&mut self, profile: &Profile) -> Result<(), MergeError> {

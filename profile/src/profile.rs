@@ -242,6 +242,24 @@ impl Profile {
             .map(|file| self.strings.text(file))
     }
 
+    /// Sorts the samples by time where every one has one.
+    pub(crate) fn sort_by_time(&mut self) {
+        let rows = &self.rows;
+        let timed = rows.iter().all(|row| row.time.is_some());
+        if !timed || rows.is_sorted_by_key(|row| row.time) {
+            return;
+        }
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|place| rows[*place].time);
+        let width = self.value_types.len();
+        let mut values = Vec::with_capacity(self.values.len());
+        for place in &order {
+            values.extend_from_slice(&self.values[place * width..(place + 1) * width]);
+        }
+        self.rows = order.into_iter().map(|place| self.rows[place]).collect();
+        self.values = values;
+    }
+
     /// The root frame of every stack, by place in the table.
     fn roots(&self) -> Vec<FrameId> {
         let mut roots = Vec::with_capacity(self.stacks.len());

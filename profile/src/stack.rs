@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::frame::FrameId;
+use crate::heap;
 use crate::units::index;
 
 /// The place of a stack in its profile.
@@ -41,6 +42,10 @@ impl StackTable {
 
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        heap::vec(&self.nodes) + heap::map(&self.ids)
     }
 
     /// Every node with its id, parents before children.

@@ -5,7 +5,7 @@
     reason = "the whole file is a test"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flashlamp_profile::{
     CallTree, Column, EventCount, FrameKind, FrameSpec, Limits, Mapping, Nanos, Node, Period,
@@ -283,6 +283,24 @@ proptest! {
     }
 
     #[test]
+    fn the_extent_bounds_what_is_written_out(profile in prop_oneof![profile(true), profile(false)]) {
+        let extent = profile.extent();
+        let depth = |id| profile.stack_leaf_first(id).count() as u64;
+        let stacks: Vec<_> = profile.samples().filter_map(|sample| sample.stack()).collect();
+        let distinct: BTreeSet<_> = stacks.iter().copied().collect();
+        prop_assert_eq!(extent.samples.frames, stacks.into_iter().map(depth).sum::<u64>());
+        prop_assert_eq!(extent.stacks.frames, distinct.into_iter().map(depth).sum::<u64>());
+        for column in [Column::Events, Column::Value(0)] {
+            let text = encode::folded(&profile, column);
+            prop_assert!(text.len() as u64 <= extent.stacks.text_bytes, "{}", text);
+            for tree in [CallTree::new(&profile, column), CallTree::reversed(&profile, column)] {
+                let (nodes, text) = written(tree.root());
+                prop_assert!(nodes <= extent.stacks.frames && text <= extent.stacks.text_bytes);
+            }
+        }
+    }
+
+    #[test]
     fn the_parts_of_a_label_sum_to_the_whole(profile in profile(true)) {
         let parts = ["", "/a", "/b"].map(|value| with_label(&profile, "entry", value));
         let sum: Tally = parts.iter().map(Profile::stored).sum();
@@ -313,6 +331,14 @@ proptest! {
         json[place] = byte;
         let _ = decode::speedscope(&json, &Limits::default());
     }
+}
+
+/// The nodes below one, and the bytes of their names.
+fn written(node: Node<'_>) -> (u64, u64) {
+    node.children().fold((0, 0), |(nodes, text), child| {
+        let (more, longer) = written(child);
+        (nodes + more + 1, text + longer + child.name().len() as u64)
+    })
 }
 
 fn profile_stackless(profile: &Profile, column: Column) -> u64 {

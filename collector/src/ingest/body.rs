@@ -201,20 +201,15 @@ pub fn decode(
     Ok((profile, bytes))
 }
 
-/// Counts frames over all samples, once for each value as speedscope lists them, and stops at the
-/// bound.
+/// Counts frames over all samples, once for each value as speedscope lists them.
 fn check_frames(profile: &Profile) -> Result<(), ApiError> {
-    let mut left = limits::FRAMES_MAX;
-    let times = profile.value_types().len().max(1);
-    for stack in profile.samples().filter_map(|sample| sample.stack()) {
-        let depth = profile.stack_leaf_first(stack).count() * times;
-        let Some(rest) = left.checked_sub(depth) else {
-            let detail = format!("more than {} frames over all samples", limits::FRAMES_MAX);
-            return Err(ApiError::new(Code::TooManyFrames, detail));
-        };
-        left = rest;
+    let times = profile.value_types().len().max(1) as u64;
+    let frames = profile.extent().samples.frames.saturating_mul(times);
+    if frames <= limits::FRAMES_MAX {
+        return Ok(());
     }
-    Ok(())
+    let detail = format!("more than {} frames over all samples", limits::FRAMES_MAX);
+    Err(ApiError::new(Code::TooManyFrames, detail))
 }
 
 /// Reasons for loss are few short words.
