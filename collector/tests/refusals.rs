@@ -344,6 +344,20 @@ fn bombs_are_refused_and_cost_what_is_allowed() {
 }
 
 #[test]
+fn a_gzip_body_of_very_many_members_is_refused() {
+    let server = Server::start();
+    let body = gzip(b"").repeat(700_000);
+    check(&server, &[], &body, 400, "bad_gzip");
+    check(
+        &server,
+        &[("content-encoding", "gzip")],
+        &body,
+        400,
+        "bad_gzip",
+    );
+}
+
+#[test]
 fn a_zstd_frame_that_wants_a_huge_window_is_refused() {
     let server = Server::start();
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();

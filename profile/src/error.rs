@@ -53,7 +53,7 @@ pub enum DecodeError {
     /// The bytes are none of the formats that are known.
     #[error("the body is neither speedscope JSON, nor pprof, nor folded text")]
     UnknownFormat,
-    /// The gzip stream is damaged or ends early.
+    /// The gzip stream is damaged, ends early, or has more members than a tool writes.
     #[error("bad gzip data")]
     Gzip(#[source] std::io::Error),
     /// Compressed data inside compressed data inside compressed data.

@@ -43,6 +43,18 @@ fn a_damaged_stream_is_refused() {
     check(&[0x1f, 0x8b, 0, 0], "bad_gzip");
 }
 
+/// Twenty bytes each on the wire, a decoder each.
+#[test]
+fn a_stream_of_more_members_than_a_tool_writes_is_refused() {
+    let member = gzip(b"a 1\n");
+    let limits = Limits::default();
+    let profile = decode::any(&member.repeat(1_024), &limits).unwrap();
+    assert_eq!(profile.stored().samples, 1_024);
+    check(&member.repeat(1_025), "bad_gzip");
+    check(&gzip(b"").repeat(700_000), "bad_gzip");
+    check(&[gzip(b"a 1\n"), vec![0; 8]].concat(), "bad_gzip");
+}
+
 /// Two bytes each on the wire, some dozens in memory.
 #[test]
 fn a_million_empty_messages_are_refused() {

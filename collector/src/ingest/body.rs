@@ -238,8 +238,8 @@ fn inflate(
     match encoding {
         Encoding::Identity => Ok(bytes),
         Encoding::Gzip => {
-            let decoder = flate2::bufread::MultiGzDecoder::new(bytes.as_slice());
-            read_bounded(decoder, bytes.len(), reservation, bad_gzip)
+            let stream = decode::gzip_reader(&bytes);
+            read_bounded(stream, bytes.len(), reservation, bad_gzip)
         }
         Encoding::Zstd => {
             let mut decoder =

@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::profile::Profile;
 
 pub use self::folded::folded;
+pub use self::inflate::gzip_reader;
 pub use self::pprof::pprof;
 pub use self::speedscope::speedscope;
 
