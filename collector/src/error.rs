@@ -98,6 +98,8 @@ codes! {
     WriteQueueFull = "write_queue_full", SERVICE_UNAVAILABLE;
     /// The collector is stopping.
     Stopping = "stopping", SERVICE_UNAVAILABLE;
+    /// The data was deleted, moved or replaced under the running collector.
+    StorageGone = "storage_gone", SERVICE_UNAVAILABLE;
     /// The disk is full.
     StorageFull = "storage_full", INSUFFICIENT_STORAGE;
 }
@@ -159,6 +161,14 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    fn storage_gone() -> Self {
+        let detail = "the data folder was deleted, moved or replaced under the running collector: \
+                      put it back, or start the collector again";
+        Self::new(Code::StorageGone, detail)
+    }
+}
+
 /// An error and its sources, in one line.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -204,7 +214,10 @@ impl From<DecodeError> for ApiError {
 
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
-        Self::internal(&error)
+        match error {
+            ReadError::Gone => Self::storage_gone(),
+            error @ ReadError::Engine(_) => Self::internal(&error),
+        }
     }
 }
 
@@ -220,6 +233,7 @@ impl From<WriteError> for ApiError {
                 "there is no room left in the data folder",
             ),
             WriteError::Closed => Self::new(Code::Stopping, "the collector is stopping"),
+            WriteError::Gone => Self::storage_gone(),
             error @ (WriteError::Present { .. }
             | WriteError::Absent { .. }
             | WriteError::Engine(_)) => Self::internal(&error),

@@ -307,6 +307,37 @@ fn a_full_disk_is_said_and_loses_nothing_acknowledged() {
 }
 
 #[test]
+fn a_data_folder_that_is_gone_is_said_and_nothing_is_acknowledged() {
+    let server = Server::start();
+    server.window("service=s", "main 1\n");
+    assert_eq!(server.get("/healthz").status, 200);
+    let gone = || {
+        let posted = ["/api/v1/samples?service=s", "/api/v1/profiles?service=s"]
+            .map(|path| server.post(path, b"main 1\n"));
+        let read = ["/healthz", "/", "/api/v1/services"].map(|path| server.get(path));
+        for reply in posted.into_iter().chain(read) {
+            assert_eq!((reply.status, reply.code().as_str()), (503, "storage_gone"));
+            assert!(!reply.header("retry-after").is_empty());
+        }
+        assert_eq!(server.metric("flashlamp_windows_stored_total"), 1);
+    };
+    std::fs::remove_dir_all(server.data()).unwrap();
+    gone();
+    // Another store takes its place, with the same names and other files.
+    let other = Server::start().stop();
+    std::fs::create_dir(server.data()).unwrap();
+    for file in std::fs::read_dir(other.path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), server.data().join(file.file_name())).unwrap();
+    }
+    gone();
+    let server = Server::start_in(server.stop(), |_| {});
+    let nothing = serde_json::json!({"services": []});
+    assert_eq!(server.get("/api/v1/services").json(), nothing);
+    server.window("service=s", "main 1\n");
+}
+
+#[test]
 fn bodies_beyond_the_decode_budget_are_asked_to_come_again() {
     let server = Server::start_with(|config| config.decode_budget_bytes = 4 << 20);
     let body = format!("main;{} 1\n", "x".repeat(1_000)).repeat(1_500);

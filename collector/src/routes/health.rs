@@ -12,7 +12,8 @@ use crate::state::AppState;
 use crate::store::Key;
 use crate::store::keys;
 
-/// `ok` while the store can be read. It does not queue behind pages: a busy collector is alive.
+/// `ok` while the store can be read and what is written to it would be found after a restart. It
+/// does not queue behind pages: a busy collector is alive.
 pub(super) async fn healthz(State(state): State<AppState>) -> Result<&'static str, ApiError> {
     let key: Key = keys::profile_meta(keys::TENANT, [0; 16]);
     state

@@ -4,8 +4,8 @@
 //!
 //! - a [`Batch`] is applied as a whole or not at all, and its conditions are checked in the same
 //!   instant;
-//! - a [`Commit`] that answers `Ok` says that the batch is on the disk: the answer comes after the
-//!   fsync;
+//! - a [`Commit`] that answers `Ok` says that the batch is on the disk, where the next start will
+//!   find it: the answer comes after the fsync;
 //! - a [`Snapshot`] sees the table as it was in one instant, for as long as it lives;
 //! - what waits to be written is bounded, and what exceeds the bound is refused, not queued.
 //!
@@ -166,6 +166,9 @@ pub enum WriteError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+    /// The data was deleted, moved or replaced under the open store.
+    #[error("the data is no longer where it was opened")]
+    Gone,
     /// The engine failed; its own words are in the source.
     #[error("the engine failed to write")]
     Engine(#[source] EngineError),
@@ -173,8 +176,15 @@ pub enum WriteError {
 
 /// Why a read failed.
 #[derive(Debug, thiserror::Error)]
-#[error("the engine failed to read")]
-pub struct ReadError(#[source] pub EngineError);
+#[non_exhaustive]
+pub enum ReadError {
+    /// The data was deleted, moved or replaced under the open store.
+    #[error("the data is no longer where it was opened")]
+    Gone,
+    /// The engine failed; its own words are in the source.
+    #[error("the engine failed to read")]
+    Engine(#[source] EngineError),
+}
 
 /// What went wrong behind the door, in the engine's words.
 pub type EngineError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -247,7 +257,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The table as it is now. Blocks while all readers are busy.
     ///
     /// # Errors
-    /// [`ReadError`] if the engine fails.
+    /// [`ReadError::Gone`], or [`ReadError::Engine`] if the engine fails.
     fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>, ReadError>;
 
     /// How many batches wait to be written.

@@ -7,12 +7,13 @@
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{Batch, Commit, Key, KeyRange, ReadError, Snapshot, Store, Visit, WriteError};
 
+mod files;
 mod lock;
 mod migrate;
 mod open;
@@ -22,6 +23,7 @@ pub use lock::LockError;
 pub use migrate::FORMAT_VERSION;
 pub use open::OpenError;
 
+use files::Files;
 use lock::FolderLock;
 use writer::Writer;
 
@@ -35,6 +37,7 @@ pub struct Options {
 /// A data folder, opened.
 pub struct SqliteStore {
     path: PathBuf,
+    files: Arc<Files>,
     idle_readers: Mutex<Vec<Connection>>,
     writer: Writer,
     /// Stands last, so that it is let go of when the writer has closed the file.
@@ -49,10 +52,13 @@ impl SqliteStore {
     /// file is no store, or a newer release wrote it.
     pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
         let (lock, path, connection) = open::folder(folder, options)?;
+        let files = Files::of(&path).map_err(|error| OpenError::Engine(Box::new(error)))?;
+        let files = Arc::new(files);
         Ok(Self {
             path,
             idle_readers: Mutex::default(),
-            writer: Writer::start(connection)?,
+            writer: Writer::start(connection, Arc::clone(&files))?,
+            files,
             _lock: lock,
         })
     }
@@ -83,6 +89,10 @@ impl Store for SqliteStore {
     }
 
     fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>, ReadError> {
+        // Also so that a new reader does not open another file than the writer has.
+        if !self.writer.is_closed() && !self.files.are_there() {
+            return Err(ReadError::Gone);
+        }
         let connection = self.reader().map_err(read_error)?;
         connection.execute_batch("BEGIN").map_err(read_error)?;
         Ok(Box::new(SqliteSnapshot {
@@ -202,7 +212,7 @@ impl Snapshot for SqliteSnapshot<'_> {
 }
 
 fn read_error(error: rusqlite::Error) -> ReadError {
-    ReadError(Box::new(error))
+    ReadError::Engine(Box::new(error))
 }
 
 #[cfg(test)]

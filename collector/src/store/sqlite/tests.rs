@@ -108,6 +108,76 @@ fn what_was_acknowledged_is_there_after_reopening() {
     assert_eq!(names(&open(folder.path())), ["a"]);
 }
 
+/// Writes a row, which must be refused because the data is gone, and is not there to be read.
+fn is_gone(store: &SqliteStore) {
+    let mut batch = Batch::new();
+    batch.put(key("gone"), Vec::new());
+    let refused = store.write(batch).unwrap().wait().unwrap_err();
+    assert!(matches!(refused, WriteError::Gone), "{refused}");
+    let refused = store.snapshot().err().unwrap();
+    assert!(matches!(refused, ReadError::Gone), "{refused}");
+}
+
+#[test]
+fn nothing_is_acknowledged_into_a_folder_that_was_deleted() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("data");
+    let store = open(&folder);
+    put(&store, "a", b"1");
+    std::fs::remove_dir_all(&folder).unwrap();
+    is_gone(&store);
+    std::fs::create_dir(&folder).unwrap();
+    is_gone(&store);
+    drop(store);
+    assert!(names(&open(&folder)).is_empty());
+}
+
+#[test]
+fn nothing_is_acknowledged_beside_a_backup_that_took_the_place_of_the_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let [folder, backup] = ["data", "backup"].map(|name| root.path().join(name));
+    let other = open(&backup);
+    put(&other, "b", b"1");
+    drop(other);
+    let store = open(&folder);
+    put(&store, "a", b"1");
+    let away = root.path().join("away");
+    std::fs::rename(&folder, &away).unwrap();
+    is_gone(&store);
+    std::fs::rename(&backup, &folder).unwrap();
+    is_gone(&store);
+    drop(store);
+    assert_eq!(names(&open(&folder)), ["b"], "the backup is untouched");
+    assert_eq!(names(&open(&away)), ["a"], "what was acknowledged is there");
+}
+
+#[test]
+fn a_folder_that_was_moved_and_is_back_takes_writes_again() {
+    let root = tempfile::tempdir().unwrap();
+    let [folder, away] = ["data", "away"].map(|name| root.path().join(name));
+    let store = open(&folder);
+    std::fs::rename(&folder, &away).unwrap();
+    is_gone(&store);
+    std::fs::rename(&away, &folder).unwrap();
+    put(&store, "a", b"1");
+    drop(store);
+    assert_eq!(names(&open(&folder)), ["a"]);
+}
+
+#[test]
+fn nothing_is_acknowledged_into_a_log_that_was_deleted() {
+    for name in ["flashlamp.db", "flashlamp.db-wal", "flashlamp.db-shm"] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        put(&store, "a", b"1");
+        let file = folder.path().join(name);
+        std::fs::remove_file(&file).unwrap();
+        is_gone(&store);
+        std::fs::write(&file, b"").unwrap();
+        is_gone(&store);
+    }
+}
+
 #[test]
 fn closing_writes_what_is_queued() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,6 +5,10 @@
 //! answers each sender. A batch whose conditions fail is rolled back to its savepoint and takes
 //! nothing of the others with it.
 //!
+//! Nothing is acknowledged that a restart would not find: the writer looks whether the files are
+//! still where they were opened before it begins, so that nothing is written then, and again after
+//! the commit, for what happened in between.
+//!
 //! When the engine itself fails (the disk is full, say) the whole transaction is rolled back and
 //! each batch is tried alone, so that a small one can still succeed where a large one cannot.
 
@@ -17,6 +21,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use super::OpenError;
+use super::files::Files;
 use crate::limits;
 use crate::store::{Batch, Commit, Key, Op, WriteError};
 
@@ -57,13 +62,13 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> Result<Self, OpenError> {
+    pub(super) fn start(connection: Connection, files: Arc<Files>) -> Result<Self, OpenError> {
         let (sender, receiver) = mpsc::sync_channel(limits::WRITE_QUEUE_BATCHES_MAX);
         let waiting = Arc::new(Waiting::default());
         let seen = Arc::clone(&waiting);
         let thread = std::thread::Builder::new()
             .name("flashlamp-write".to_owned())
-            .spawn(move || run(&connection, &receiver, &seen))
+            .spawn(move || run(&connection, &files, &receiver, &seen))
             .map_err(|error| OpenError::Engine(Box::new(error)))?;
         Ok(Self {
             queue: Mutex::new(Some(sender)),
@@ -97,6 +102,11 @@ impl Writer {
         self.waiting.batches.load(Ordering::Relaxed)
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.is_none()
+    }
+
     pub(super) fn close(&self) {
         drop(
             self.queue
@@ -122,7 +132,7 @@ impl Drop for Writer {
 }
 
 /// Runs until the queue is closed and empty.
-fn run(connection: &Connection, queue: &mpsc::Receiver<Job>, waiting: &Waiting) {
+fn run(connection: &Connection, files: &Files, queue: &mpsc::Receiver<Job>, waiting: &Waiting) {
     while let Ok(first) = queue.recv() {
         let mut bytes = first.batch.bytes();
         let mut group = vec![first];
@@ -131,7 +141,7 @@ fn run(connection: &Connection, queue: &mpsc::Receiver<Job>, waiting: &Waiting) 
             bytes += job.batch.bytes();
             group.push(job);
         }
-        commit_group(connection, group, waiting);
+        commit_group(connection, files, group, waiting);
     }
     match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
         row.get::<_, i64>(0)
@@ -142,9 +152,25 @@ fn run(connection: &Connection, queue: &mpsc::Receiver<Job>, waiting: &Waiting) 
     }
 }
 
-fn commit_group(connection: &Connection, group: Vec<Job>, waiting: &Waiting) {
+fn commit_group(connection: &Connection, files: &Files, group: Vec<Job>, waiting: &Waiting) {
     let batches: Vec<&Batch> = group.iter().map(|job| &job.batch).collect();
-    let answers = transact(connection, &batches).unwrap_or_else(|failure| {
+    let gone = || batches.iter().map(|_| Err(WriteError::Gone)).collect();
+    let answers = if files.are_there() {
+        let answers = commit(connection, &batches);
+        if files.are_there() { answers } else { gone() }
+    } else {
+        gone()
+    };
+    for (job, answer) in group.into_iter().zip(answers) {
+        waiting.remove(job.batch.bytes());
+        // A sender that went away does not want to know.
+        let _ = job.answer.send(answer);
+    }
+}
+
+/// Applies the batches together, or where the engine fails each of them alone.
+fn commit(connection: &Connection, batches: &[&Batch]) -> Vec<Answer> {
+    transact(connection, batches).unwrap_or_else(|failure| {
         if batches.len() == 1 {
             return vec![Err(write_error(failure))];
         }
@@ -153,12 +179,7 @@ fn commit_group(connection: &Connection, group: Vec<Job>, waiting: &Waiting) {
             Err(failure) => Err(write_error(failure)),
         };
         batches.iter().map(alone).collect()
-    });
-    for (job, answer) in group.into_iter().zip(answers) {
-        waiting.remove(job.batch.bytes());
-        // A sender that went away does not want to know.
-        let _ = job.answer.send(answer);
-    }
+    })
 }
 
 /// Applies the batches in one transaction. When it returns `Ok` the commit has been synced; when
