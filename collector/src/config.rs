@@ -22,6 +22,9 @@ pub struct Config {
     /// How browsers reach this collector, without a slash at the end; the URL of a stored profile
     /// begins with it. `None` means the address that it listens on.
     pub public_url: Option<String>,
+    /// Further names by which it may be asked, beside addresses, `localhost` and the host of
+    /// `public_url`: see [`hosts`](crate::hosts).
+    pub allowed_hosts: Vec<String>,
     /// The source of time.
     pub clock: Clock,
     /// What tests may want different in the store.
@@ -41,6 +44,7 @@ impl Config {
             listen: listen.into(),
             data: data.into(),
             public_url: None,
+            allowed_hosts: Vec::new(),
             clock: Clock::system(),
             store: sqlite::Options::default(),
             decode_budget_bytes: limits::DECODE_BUDGET_BYTES,
@@ -98,6 +102,17 @@ pub struct ServeArgs {
     /// proxy, say): `https://flashlamp.example.org`.
     #[arg(long, value_name = "URL", env = "FLASHLAMP_PUBLIC_URL", value_parser = public_url)]
     pub public_url: Option<String>,
+    /// Name by which this collector may be asked, beside its addresses, `localhost` and the host of
+    /// --public-url; may be given several times. On loopback all other names are refused, and on
+    /// other addresses where one is given.
+    #[arg(
+        long = "allowed-host",
+        value_name = "NAME",
+        env = "FLASHLAMP_ALLOWED_HOSTS",
+        value_delimiter = ',',
+        value_parser = host_name
+    )]
+    pub allowed_hosts: Vec<String>,
 }
 
 impl ServeArgs {
@@ -105,6 +120,7 @@ impl ServeArgs {
     pub fn into_config(self) -> Config {
         Config {
             public_url: self.public_url,
+            allowed_hosts: self.allowed_hosts,
             ..Config::new(self.listen, self.data)
         }
     }
@@ -134,6 +150,14 @@ fn public_url(text: &str) -> Result<String, String> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
+fn host_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if text.is_empty() || !text.chars().all(fits) {
+        return Err("it is a name alone, without http:// and port".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory as _, Parser as _};
@@ -143,6 +167,26 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn allowed_hosts_are_names_alone() {
+        let hosts = |words: &[&str]| {
+            let cli = Cli::try_parse_from(["flashlamp", "serve"].iter().chain(words));
+            cli.ok().map(
+                |Cli {
+                     command: Command::Serve(args),
+                 }| args.into_config().allowed_hosts.join(" "),
+            )
+        };
+        let flag = "--allowed-host";
+        assert_eq!(
+            hosts(&[flag, "a", flag, "b.c,d-e"]).as_deref(),
+            Some("a b.c d-e")
+        );
+        for bad in ["", "a:80", "http://a", "a/b", "a b", "*", "[::1]"] {
+            assert_eq!(hosts(&[flag, bad]), None, "{bad}");
+        }
     }
 
     #[test]

@@ -68,6 +68,8 @@ codes! {
     BodyIncomplete = "body_incomplete", BAD_REQUEST;
     /// A browser was sent by another site.
     CrossSite = "cross_site", FORBIDDEN;
+    /// The request names a host that this collector does not answer to.
+    BadHost = "bad_host", MISDIRECTED_REQUEST;
     /// No request profile has this id.
     ProfileNotFound = "profile_not_found", NOT_FOUND;
     /// Nothing was stored for this service, entry, clock and range.

@@ -36,6 +36,7 @@ pub mod clock;
 pub mod compact;
 pub mod config;
 pub mod error;
+pub mod hosts;
 pub mod ingest;
 pub mod limits;
 pub mod metrics;

@@ -73,7 +73,11 @@ impl Collector {
             .clone()
             .unwrap_or_else(|| format!("http://{}", reachable(address)));
         let open = {
-            let config = config.clone();
+            let listen = address.to_string();
+            let config = Config {
+                listen,
+                ..config.clone()
+            };
             move || AppState::open(&config, &public_url)
         };
         let opened = tokio::task::spawn_blocking(open)

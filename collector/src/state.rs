@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::hosts::Hosts;
 use crate::ingest::budget::Budget;
 use crate::limits;
 use crate::metrics::Metrics;
@@ -24,6 +25,7 @@ pub struct AppState {
     pub(crate) budget: Arc<Budget>,
     pub(crate) tasks: Tasks,
     pub(crate) body_time_max: Duration,
+    pub(crate) hosts: Arc<Hosts>,
     public_url: Arc<str>,
     decoders: Arc<Semaphore>,
     readers: Arc<Semaphore>,
@@ -45,6 +47,7 @@ impl AppState {
             budget: Budget::new(config.decode_budget_bytes),
             tasks: Tasks::new(),
             body_time_max: config.body_time_max,
+            hosts: Arc::new(Hosts::of(config)),
             public_url: public_url.into(),
             decoders: Arc::new(Semaphore::new(cores.min(limits::DECODERS_MAX))),
             readers: Arc::new(Semaphore::new(limits::READS_MAX)),

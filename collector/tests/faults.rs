@@ -359,7 +359,7 @@ fn connect(server: &Server) -> TcpStream {
     stream
 }
 
-const HEAD: &str = "POST /api/v1/samples?service=s HTTP/1.1\r\nhost: x\r\ncontent-length: 7\r\n\
+const HEAD: &str = "POST /api/v1/samples?service=s HTTP/1.1\r\nhost: localhost\r\ncontent-length: 7\r\n\
     connection: close\r\n\r\n";
 
 #[test]

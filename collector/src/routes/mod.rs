@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::extract::{Query, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
@@ -60,11 +61,9 @@ pub fn router(state: AppState) -> Router {
 async fn around(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let in_flight = state.metrics.request();
     let wants_html = wants_html(request.headers());
-    let mut response = if changes_something(&request) && is_cross_site(request.headers()) {
-        let detail = "a page of another site may not send this";
-        ApiError::new(Code::CrossSite, detail).into_response()
-    } else {
-        next.run(request).await
+    let mut response = match check_sender(&state, &request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
     };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         state.metrics.refused(error.code());
@@ -78,6 +77,31 @@ async fn around(State(state): State<AppState>, request: Request, next: Next) -> 
     }
     drop(in_flight);
     response
+}
+
+/// Keeps out what a page of another site makes a browser ask.
+fn check_sender(state: &AppState, request: &Request) -> Result<(), ApiError> {
+    if let Some(name) = names(request).find(|name| !state.hosts.admits(name)) {
+        let detail = format!(
+            "this collector does not answer to {name:?}; where that is its name, start it with \
+             --allowed-host (FLASHLAMP_ALLOWED_HOSTS) or --public-url"
+        );
+        return Err(ApiError::new(Code::BadHost, detail));
+    }
+    if changes_something(request) && is_cross_site(request.headers()) {
+        let detail = "a page of another site may not send this";
+        return Err(ApiError::new(Code::CrossSite, detail));
+    }
+    Ok(())
+}
+
+/// What a request calls the collector: browsers always do, programs may leave it out.
+fn names(request: &Request) -> impl Iterator<Item = &str> {
+    let hosts = request.headers().get_all(header::HOST).into_iter();
+    let absolute = request.uri().authority().map(Authority::as_str);
+    hosts
+        .map(|value| value.to_str().unwrap_or("?"))
+        .chain(absolute)
 }
 
 /// What a handler does not set itself.

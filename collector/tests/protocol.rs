@@ -1,0 +1,113 @@
+//! HTTP as browsers and strangers speak it, byte by byte.
+
+#![cfg(test)]
+
+mod fixture;
+
+use fixture::Server;
+
+/// Sends a request line and headers; the status and the whole answer.
+fn ask(server: &Server, head: &str) -> (u16, String) {
+    let text = format!(
+        "{}\r\nconnection: close\r\n\r\n",
+        head.replace('\n', "\r\n")
+    );
+    let answer = server.raw(text.as_bytes());
+    let status = answer.get(9..12).and_then(|digits| digits.parse().ok());
+    (
+        status.unwrap_or_else(|| panic!("{head}: {answer:?}")),
+        answer,
+    )
+}
+
+/// Every kind of address, each of which must refuse a name that may be rebound.
+const ADDRESSES: [&str; 9] = [
+    "GET /",
+    "GET /day/2026-11-22/s",
+    "GET /api/v1/services",
+    "GET /api/v1/flamegraph?service=s",
+    "GET /fetch/00000000000000000000000000000000",
+    "GET /assets/style.css",
+    "GET /healthz",
+    "GET /metrics",
+    "POST /api/v1/samples?service=s",
+];
+
+#[test]
+fn on_loopback_a_name_that_was_not_told_is_refused_everywhere() {
+    let server = Server::start_with(|config| {
+        config.public_url = Some("https://lamp.example".to_owned());
+        config.allowed_hosts = vec!["flashlamp".to_owned()];
+    });
+    server.window("service=s", "main 1\n");
+    for address in ADDRESSES {
+        for host in [
+            "evil.example",
+            "evil.example:4140",
+            "localhost.evil.example",
+            "",
+        ] {
+            let (status, answer) = ask(&server, &format!("{address} HTTP/1.1\nHost: {host}"));
+            assert_eq!(status, 421, "{address} as {host:?}: {answer}");
+            assert!(answer.contains("bad_host") && answer.contains("--allowed-host"));
+            assert!(!answer.contains("main"), "{answer}");
+        }
+        let known = [
+            "localhost:1",
+            "127.0.0.1",
+            "[::1]:1",
+            "lamp.example",
+            "flashlamp:4140",
+        ];
+        for host in known {
+            let (status, _) = ask(&server, &format!("{address} HTTP/1.1\nHost: {host}"));
+            assert_ne!(status, 421, "{address} as {host:?}");
+        }
+    }
+    let refused = "flashlamp_requests_refused_total{code=\"bad_host\"}";
+    assert_eq!(server.metric(refused), 36);
+}
+
+#[test]
+fn a_name_is_looked_at_wherever_it_stands() {
+    let server = Server::start();
+    let status = |head: &str| ask(&server, head).0;
+    assert_eq!(
+        status("GET http://evil.example/ HTTP/1.1\nHost: localhost"),
+        421
+    );
+    assert_eq!(
+        status("GET http://localhost/ HTTP/1.1\nHost: evil.example"),
+        421
+    );
+    assert_eq!(
+        status("GET / HTTP/1.1\nHost: localhost\nHost: evil.example"),
+        421
+    );
+    assert_eq!(
+        status("GET http://localhost/ HTTP/1.1\nHost: localhost"),
+        200
+    );
+    assert_eq!(status("GET / HTTP/1.0"), 200);
+    let page = ask(
+        &server,
+        "GET / HTTP/1.1\nHost: <b>.example\nAccept: text/html",
+    )
+    .1;
+    assert!(page.contains("bad_host") && !page.contains("<b>"), "{page}");
+}
+
+#[test]
+fn elsewhere_names_are_looked_at_only_where_some_were_told() {
+    let everywhere = |told: &[&str]| {
+        let told = told.iter().map(|&name| name.to_owned()).collect();
+        Server::start_with(move |config| {
+            config.listen = "0.0.0.0:0".to_owned();
+            config.allowed_hosts = told;
+        })
+    };
+    let head = "GET /metrics HTTP/1.1\nHost: flashlamp.svc:4140";
+    assert_eq!(ask(&everywhere(&[]), head).0, 200);
+    assert_eq!(ask(&everywhere(&["flashlamp.svc"]), head).0, 200);
+    assert_eq!(ask(&everywhere(&["lamp.example"]), head).0, 421);
+}
