@@ -421,6 +421,8 @@ const BAD_WINDOWS: &[(&str, &str)] = &[
     ("?service=s&entry=LONG", "bad_entry"),
     ("?service=s&frmo=1", "bad_parameter"),
     ("?service=s&service=t", "bad_parameter"),
+    ("?service=%FF", "bad_parameter"),
+    ("?service=s&entry=%C3%28", "bad_parameter"),
     ("?service=s&from=yesterday", "bad_time"),
     ("?service=s&from=-1", "bad_time"),
     ("?service=s&until=1e9", "bad_time"),
@@ -437,6 +439,7 @@ const BAD_WINDOWS: &[(&str, &str)] = &[
 /// Query of a request profile, and the code it is refused with.
 const BAD_PROFILES: &[(&str, &str)] = &[
     ("", "bad_service"),
+    ("?service=s&name=%ED%A0%80", "bad_parameter"),
     ("?service=s&id=12", "bad_id"),
     ("?service=s&id=gggggggggggggggggggggggggggggggg", "bad_id"),
     ("?service=s&name=LONG", "bad_name"),
@@ -494,7 +497,19 @@ const BAD_QUESTIONS: &[(&str, u16, &str)] = &[
     ("/api/v1/profiles?limit=0", 400, "bad_parameter"),
     ("/api/v1/profiles?limit=many", 400, "bad_parameter"),
     ("/api/v1/profiles?nope=1", 400, "bad_parameter"),
+    ("/api/v1/profiles?service=%FF", 400, "bad_parameter"),
+    ("/api/v1/profiles/ID?nope=1", 400, "bad_parameter"),
+    ("/api/v1/services?nope=1", 400, "bad_parameter"),
+    ("/fetch/ID?nope=1", 400, "bad_parameter"),
     ("/api/v1/flamegraph", 400, "bad_service"),
+    ("/api/v1/flamegraph?service=s&nope=1", 400, "bad_parameter"),
+    (
+        "/api/v1/flamegraph?service=s&entry=%C3",
+        400,
+        "bad_parameter",
+    ),
+    ("/day/2026-11-22/s?entry=%C3", 400, "bad_parameter"),
+    ("/day/2026-11-22/s?entry=a&entry=b", 400, "bad_parameter"),
     ("/api/v1/flamegraph?service=t", 404, "no_samples"),
     (
         "/api/v1/flamegraph?service=s&entry=/nope",
@@ -549,6 +564,24 @@ fn questions_that_make_no_sense_are_refused() {
         let page = server.get_as(&path, "text/html");
         assert_eq!(page.status, *status, "{path}");
         assert!(page.text().contains(code), "{path}");
+    }
+}
+
+#[test]
+fn pages_take_parameters_that_they_do_not_know() {
+    let server = Server::start();
+    server.window("service=s", "main 1\n");
+    let stored = server.post("/api/v1/profiles?service=s", b"main 1\n");
+    let id = stored.json()["id"].as_str().unwrap().to_owned();
+    for path in [
+        "/?nope=1",
+        "/day/2026-11-22/s?x=1.5&s=main&nope",
+        "/hour/2026-11-22T10/s?nope=1&nope=2",
+        &format!("/profile/{id}?x=1&s=%23"),
+        "/healthz?nope",
+        "/metrics?nope=1",
+    ] {
+        assert_eq!(server.get(path).status, 200, "{path}");
     }
 }
 

@@ -174,8 +174,14 @@ fn html(page: String) -> Response {
     ([(header::CONTENT_SECURITY_POLICY, csp::page())], Html(page)).into_response()
 }
 
-/// Reads the query of a request.
+/// Reads the query of a request. Each type says whether it takes parameters that it does not know:
+/// those of the API do not, so that a misspelt one is not taken for an absent one; pages do, because
+/// their graphs keep zoom and search there.
 fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
+    if !params::is_utf8(uri.query().unwrap_or("")) {
+        let detail = "the query is not UTF-8 behind its percent signs";
+        return Err(ApiError::new(Code::BadParameter, detail));
+    }
     let read = Query::<T>::try_from_uri(uri);
     read.map(|Query(query)| query).map_err(|rejection| {
         let text = rejection.body_text();

@@ -3,6 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use flashlamp_profile::Timestamp;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, Code};
@@ -26,6 +27,32 @@ where
         read.map(|axum::extract::Path(path)| Self(path))
             .map_err(|rejection| ApiError::new(Code::BadParameter, rejection.body_text()))
     }
+}
+
+/// The query of an address that takes no parameters.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// Whether a query is UTF-8 once its percent signs are decoded. What reads it would put U+FFFD in
+/// the place of what is not, and so take different names for the same.
+pub(super) fn is_utf8(query: &str) -> bool {
+    let mut bytes = Vec::with_capacity(query.len());
+    let mut rest = query.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let decoded = match tail {
+            [high, low, ..] if *first == b'%' => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        bytes.push(decoded.map_or(*first, |(high, low)| high << 4 | low));
+        rest = tail.get(decoded.map_or(0, |_| 2)..).unwrap_or_default();
+    }
+    std::str::from_utf8(&bytes).is_ok()
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    let value = char::from(byte).to_digit(16)?;
+    u8::try_from(value).ok()
 }
 
 /// A service's name.
@@ -117,4 +144,34 @@ pub(super) fn idempotency_key(headers: &axum::http::HeaderMap) -> Result<Option<
         return Err(ApiError::new(Code::BadIdempotencyKey, detail));
     }
     Ok(Some(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_utf8_or_it_is_not() {
+        for good in [
+            "",
+            "a=b",
+            "a=%C3%BC&b=%e2%82%ac",
+            "a=100%",
+            "a=%zz%2",
+            "a=ü",
+            "%F0%9F%A6%80",
+        ] {
+            assert!(is_utf8(good), "{good}");
+        }
+        for bad in [
+            "%FF",
+            "a=%C3",
+            "a=%C3&b=%BC",
+            "a=%c0%80",
+            "a=%ED%A0%80",
+            "a=%C3ü",
+        ] {
+            assert!(!is_utf8(bad), "{bad}");
+        }
+    }
 }

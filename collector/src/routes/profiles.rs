@@ -9,7 +9,7 @@ use flashlamp_viewer::link;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::params::{self, Path};
+use super::params::{self, Nothing, Path};
 use crate::error::{ApiError, Code};
 use crate::limits;
 use crate::profiles::{self, Count, Filter, Meta, ProfileError, ProfileId};
@@ -60,7 +60,9 @@ pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json
 pub(super) async fn meta(
     State(state): State<AppState>,
     Path(id): Path<String>,
+    uri: Uri,
 ) -> Result<Json<Value>, ApiError> {
+    let Nothing {} = super::query(&uri)?;
     let id = params::id(&id)?;
     let public_url = state.public_url().to_owned();
     let meta = state.read(move |snapshot| find_meta(snapshot, id)).await?;

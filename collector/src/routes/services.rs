@@ -2,8 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::Uri;
 use serde_json::{Value, json};
 
+use super::params::Nothing;
 use crate::catalogue;
 use crate::error::ApiError;
 use crate::series::Clock;
@@ -12,7 +14,8 @@ use crate::store::keys::TENANT;
 use crate::time::Day;
 
 /// Services, their days and their entry points.
-pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json<Value>, ApiError> {
+    let Nothing {} = super::query(&uri)?;
     let today = Day::of(state.clock.now());
     let services = state
         .read(move |snapshot| Ok(catalogue::services(snapshot, TENANT, today)?))
