@@ -56,7 +56,7 @@ codes! {
     BadDate = "bad_date", BAD_REQUEST;
     /// `format` is none of those that there are.
     BadFormat = "bad_format", BAD_REQUEST;
-    /// `Idempotency-Key` is empty, too long, or not printable ASCII.
+    /// `Idempotency-Key` is empty, too long, not printable ASCII, or there are several.
     BadIdempotencyKey = "bad_idempotency_key", BAD_REQUEST;
     /// The zstd stream is damaged, ends early, or needs too large a window.
     BadZstd = "bad_zstd", BAD_REQUEST;

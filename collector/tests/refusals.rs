@@ -470,12 +470,21 @@ fn parameters_that_make_no_sense_are_refused() {
     }
     let late = server.post("/api/v1/samples?service=s&from=1&until=2", b"main 1\n");
     assert_eq!((late.status, late.code().as_str()), (422, "too_late"));
-    for key in [" ", long.as_str()] {
-        let headers = [("idempotency-key", key)];
+    for keys in [
+        &[" "][..],
+        &[long.as_str()],
+        &["a\tb"],
+        &["kü"],
+        &["a", "b"],
+        &["a", "a"],
+        &["a", ""],
+    ] {
+        let headers: Vec<_> = keys.iter().map(|key| ("idempotency-key", *key)).collect();
         let reply = server.post_with("/api/v1/samples?service=s", b"main 1\n", &headers);
         assert_eq!(
             (reply.status, reply.code().as_str()),
-            (400, "bad_idempotency_key")
+            (400, "bad_idempotency_key"),
+            "{keys:?}"
         );
     }
     nothing_is_stored(&server);

@@ -1,6 +1,7 @@
 //! What parameters may look like, said once for all routes.
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use flashlamp_profile::Timestamp;
 use serde::Deserialize;
@@ -130,15 +131,19 @@ pub(super) fn hours(
     Ok((from_hour, until_hour.max(from_hour.plus(1))))
 }
 
-/// The idempotency key, where one is given.
-pub(super) fn idempotency_key(headers: &axum::http::HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else {
+/// The idempotency key, where one is given. Two that differ would each name another window, so
+/// only one may come.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else {
         return Ok(None);
     };
-    let text = value.to_str().unwrap_or("").trim();
-    if text.is_empty() || text.len() > limits::NAME_BYTES_MAX {
+    let text = str::from_utf8(value.as_bytes()).unwrap_or("").trim();
+    let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let fits = !text.is_empty() && text.len() <= limits::NAME_BYTES_MAX && is_printable;
+    if !fits || values.next().is_some() {
         let detail = format!(
-            "Idempotency-Key has to be 1 to {} characters of printable ASCII",
+            "Idempotency-Key has to be one key, 1 to {} characters of printable ASCII",
             limits::NAME_BYTES_MAX
         );
         return Err(ApiError::new(Code::BadIdempotencyKey, detail));
