@@ -40,7 +40,7 @@ macro_rules! codes {
 codes! {
     /// A query parameter is unknown, given twice, or not of its type.
     BadParameter = "bad_parameter", BAD_REQUEST;
-    /// `service` is missing, empty, too long, or holds control characters.
+    /// `service` is missing, empty, too long, `.` or `..`, or does not look like what it is.
     BadService = "bad_service", BAD_REQUEST;
     /// `entry` is empty, too long, or holds control characters.
     BadEntry = "bad_entry", BAD_REQUEST;

@@ -473,6 +473,22 @@ fn hostile_names_reach_no_page_as_markup() {
 }
 
 #[test]
+fn names_that_look_strange_lead_to_their_pages() {
+    let server = Server::start();
+    for service in ["...", ".a", "a b", "größe 函数", "a/../b", "%2E", "?#&=+;"] {
+        let word = flashlamp_viewer::link::encode(service);
+        server.window(&format!("service={word}&entry=.."), "main 1\n");
+        let day = format!("/day/2026-11-22/{word}?entry=..");
+        assert!(server.get("/").text().contains(&day), "{day}");
+        assert_eq!(server.get(&day).status, 200, "{day}");
+    }
+    // An entry point may deceive; the page shows what it holds.
+    server.window("service=s&entry=%E2%80%AEa", "main 1\n");
+    let page = server.get("/day/2026-11-22/s?entry=%E2%80%AEa").text();
+    assert!(page.contains("⟨U+202E⟩a") && !page.contains('\u{202e}'));
+}
+
+#[test]
 fn every_page_and_form_of_what_was_stored_answers() {
     let server = Server::start();
     let body = encode::pprof(&window_profile());

@@ -4,6 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use flashlamp_profile::Timestamp;
+use flashlamp_viewer::text;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -56,10 +57,20 @@ fn digit(byte: u8) -> Option<u8> {
     u8::try_from(value).ok()
 }
 
-/// A service's name.
+/// A service's name. It stands in addresses and tells one owner's data from another's, so it has
+/// to be one that an address can hold and that looks like no other.
 pub(super) fn service(text: Option<String>) -> Result<String, ApiError> {
     let text = text.unwrap_or_default();
-    check_word(&text).map(|()| text).map_err(|wrong| {
+    let check = check_word(&text).and_then(|()| {
+        if matches!(text.as_str(), "." | "..") {
+            return Err("is a step in a path, which no address can hold".to_owned());
+        }
+        if text::visible(&text) != text {
+            return Err("is blank, or holds characters that hide or reorder others".to_owned());
+        }
+        Ok(())
+    });
+    check.map(|()| text).map_err(|wrong| {
         ApiError::new(Code::BadService, format!("the parameter `service` {wrong}"))
     })
 }
