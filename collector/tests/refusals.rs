@@ -91,6 +91,7 @@ fn bodies_that_are_not_what_they_say_are_refused() {
     check(&server, JSON, b"main 1\n", 400, "bad_json");
     check(&server, &pprof, b"main 1\n", 400, "bad_pprof");
     check(&server, &text, b"\xFF\xFE 1\n", 400, "not_utf8");
+    check(&server, &[], b"gr\xF6\xDFe 1\n", 400, "not_utf8");
     check(&server, &text, b"main one\n", 400, "folded_line");
     check(
         &server,

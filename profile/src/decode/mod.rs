@@ -26,6 +26,7 @@ pub fn any(bytes: &[u8], limits: &Limits) -> Result<Profile, DecodeError> {
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => Err(DecodeError::Empty),
         Some(b'{' | b'[') => speedscope(&bytes, limits),
+        // Also where it is not UTF-8: it is told so then.
         Some(_) if is_text(&bytes) => folded(&bytes, limits),
         Some(_) => pprof(&bytes, limits),
     }
@@ -35,7 +36,7 @@ pub fn any(bytes: &[u8], limits: &Limits) -> Result<Profile, DecodeError> {
 /// lengths are small numbers.
 fn is_text(bytes: &[u8]) -> bool {
     let control = |byte: &u8| *byte < 0x20 && !byte.is_ascii_whitespace();
-    !bytes.iter().any(control) && std::str::from_utf8(bytes).is_ok()
+    !bytes.iter().any(control)
 }
 
 /// Checks a name against the limit.
@@ -75,5 +76,25 @@ const fn samples_fit(count: usize, limits: &Limits) -> Result<(), DecodeError> {
         Err(DecodeError::TooManySamples { limit })
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_found_by_content() {
+        let check = |body: &[u8], code: &str| {
+            let read = any(body, &Limits::default());
+            assert_eq!(read.map_or_else(|error| error.code(), |_| "read"), code);
+        };
+        check(b"main;a 1\n", "read");
+        check("größe 1\r\n".as_bytes(), "read");
+        check(b"gr\xF6\xDFe 1\n", "not_utf8");
+        check(b"main one\n", "folded_line");
+        check(b" {\"a\": 1}", "bad_json");
+        check(b"\x0A\x02\x08\x01", "dangling_index");
+        check(b" \n", "empty_body");
     }
 }
