@@ -113,7 +113,7 @@ pub struct Told {
     pub service: String,
     /// The entry point.
     pub entry: Option<String>,
-    /// The name; the profile's own where there is none.
+    /// The name; the profile's own where there is none, cut to what a name may be.
     pub name: Option<String>,
     /// The address that was requested.
     pub url: Option<String>,
@@ -147,7 +147,7 @@ impl Meta {
         let value_type = column.value_type(profile);
         let wall_ns = (value_type.name == "wall" && value_type.unit == "nanoseconds")
             .then(|| profile.marker_total(markers::NOT_ON_A_THREAD, column));
-        let name = told.name.unwrap_or_else(|| profile.name().to_owned());
+        let name = told.name.unwrap_or_else(|| shortened(profile.name()));
         let losses = profile.losses().iter();
         let digest: [u8; 32] = Sha256::digest(body).into();
         Self {
@@ -198,6 +198,15 @@ impl Meta {
         };
         self.body_sha256 == other.body_sha256 && words(self) == words(other)
     }
+}
+
+/// A profile's own name, which may be far longer than one for a list. Only the name is cut.
+fn shortened(name: &str) -> String {
+    if name.len() <= limits::NAME_BYTES_MAX {
+        return name.to_owned();
+    }
+    let end = name.floor_char_boundary(limits::NAME_BYTES_MAX - '…'.len_utf8());
+    format!("{}…", name.get(..end).unwrap_or_default())
 }
 
 /// The write that stores a request profile, all or nothing. It fails if the id is taken.

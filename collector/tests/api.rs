@@ -380,6 +380,45 @@ fn a_profile_is_stored_once_under_its_id() {
 }
 
 #[test]
+fn a_profiles_own_name_is_cut_to_what_a_name_may_be() {
+    let server = Server::start();
+    let named = |name: &str| {
+        let mut builder = ProfileBuilder::new();
+        builder.name(name);
+        let frame = builder.frame(&FrameSpec::new("main"));
+        let stack = builder.stack_root_first([frame]);
+        builder.sample(NewSample {
+            stack,
+            event_count: EventCount::ONE,
+            values: &[],
+            time: None,
+            thread: None,
+            labels: LabelSetId::EMPTY,
+        });
+        encode::pprof(&builder.build().unwrap())
+    };
+    let stored = |name: &str| {
+        let path = format!("/api/v1/profiles?service=s&id={:032x}", name.len());
+        let body = named(name);
+        assert_eq!(server.post(&path, &body).status, 201);
+        assert_eq!(
+            server.post(&path, &body).status,
+            200,
+            "it is the same again"
+        );
+        let list = server.get("/api/v1/profiles?limit=100").json();
+        let rows = list["profiles"].as_array().unwrap();
+        let id = format!("{:032x}", name.len());
+        let row = rows.iter().find(|row| row["id"] == id).unwrap().clone();
+        assert_eq!(row["stored"], json!({"samples": 1, "events": 1}));
+        row["name"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(stored(&"x".repeat(255)), "x".repeat(255));
+    assert_eq!(stored(&"x".repeat(256)), format!("{}…", "x".repeat(252)));
+    assert_eq!(stored(&"ü".repeat(8_000)), format!("{}…", "ü".repeat(126)));
+}
+
+#[test]
 fn the_list_of_profiles_is_newest_first_and_can_be_narrowed() {
     let server = Server::start();
     for (minute, (service, entry)) in [("a", "/x"), ("b", "/x"), ("a", "/y"), ("a", "/x")]
