@@ -12,14 +12,18 @@ use crate::limits;
 /// Where reasons for loss are summed once there are too many different ones.
 const OTHER: &str = "other";
 
-/// A number that only grows.
+/// A number that only grows, to the largest there is and no further: event counts come from
+/// strangers, and a counter that wraps around would look like a restart.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
     /// Adds to it.
     pub fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
+        let add = |sum: u64| Some(sum.saturating_add(count));
+        let _always_some = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
     fn value(&self) -> u64 {
@@ -279,6 +283,27 @@ mod tests {
         let text = metrics.text(Gauges::default());
         assert!(text.contains("flashlamp_samples_lost_total{reason=\"other\"} 10\n"));
         assert!(text.contains("flashlamp_events_lost_total{reason=\"other\"} 15\n"));
+    }
+
+    #[test]
+    fn counters_stay_at_the_largest_number() {
+        let metrics = Metrics::default();
+        let (most, none) = (u64::MAX - 1, BTreeMap::new());
+        for events in [most, 1, most] {
+            let stored = Tally { samples: 2, events };
+            metrics.stored(stored, &none, 1);
+            let reasons = BTreeMap::from([("ring_full".to_owned(), stored)]);
+            metrics.stored(Tally::default(), &reasons, 1);
+        }
+        let text = metrics.text(Gauges::default());
+        let line = format!("flashlamp_events_stored_total {}\n", u64::MAX);
+        assert!(text.contains(&line), "{text}");
+        assert!(text.contains("flashlamp_samples_stored_total 6\n"));
+        let line = format!(
+            "flashlamp_events_lost_total{{reason=\"ring_full\"}} {}\n",
+            u64::MAX
+        );
+        assert!(text.contains(&line), "{text}");
     }
 
     #[test]
