@@ -676,3 +676,19 @@ fn reasons_for_loss_are_few_and_short() {
     let sent = server.post("/api/v1/samples?service=s", &lost(&many[..64]));
     assert_eq!(sent.status, 200, "{}", sent.text());
 }
+
+#[test]
+fn counts_far_above_reality_are_refused_and_sums_at_the_ceiling_stay_readable() {
+    let server = Server::start();
+    let largest = 1_u64 << 56;
+    let body = |count: u64| format!("main {count}\n").into_bytes();
+    check(&server, &[], &body(largest + 1), 400, "counts_too_large");
+    for _ in 0..130 {
+        let sent = server.post("/api/v1/samples?service=s", &body(largest));
+        assert_eq!(sent.status, 200, "{}", sent.text());
+    }
+    let ceiling = format!("main {}\n", i64::MAX);
+    assert_eq!(server.folded("service=s"), ceiling);
+    assert!(server.compact() > 0);
+    assert_eq!(server.folded("service=s"), ceiling);
+}

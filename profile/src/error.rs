@@ -146,6 +146,14 @@ pub enum DecodeError {
         /// The limit.
         limit: usize,
     },
+    /// Counts or values that add up to more than the limit.
+    #[error("its {what} add up to more than {limit}")]
+    CountsTooLarge {
+        /// Which: samples, event counts, or the name of a value type.
+        what: String,
+        /// The limit.
+        limit: u64,
+    },
     /// The parts are sound but do not fit together.
     #[error("the profile does not hold together")]
     Build(#[from] BuildError),
@@ -221,6 +229,7 @@ impl DecodeError {
             Self::TooManyStacks { .. } => "too_many_stacks",
             Self::NameTooLong { .. } => "name_too_long",
             Self::TooManyLabels { .. } => "too_many_labels",
+            Self::CountsTooLarge { .. } => "counts_too_large",
             Self::Build(_) => "inconsistent_profile",
         }
     }
@@ -254,6 +263,7 @@ impl DecodeError {
         "too_many_stacks",
         "name_too_long",
         "too_many_labels",
+        "counts_too_large",
         "inconsistent_profile",
     ];
 }

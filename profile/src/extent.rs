@@ -33,7 +33,7 @@ pub struct Written {
 }
 
 /// A space, the digits of the largest count, a newline.
-const COUNT_BYTES: u64 = 22;
+const COUNT_BYTES: u64 = 21;
 
 impl Written {
     /// A stack with its count.
@@ -127,10 +127,10 @@ mod tests {
     #[test]
     fn a_stack_counts_once_and_a_sample_with_its_whole_stack() {
         check("", (0, 0), (0, 0));
-        check("main 1\n", (1, 5 + 22), (1, 5 + 22));
-        check("main;a 1\nmain;a 2\n", (2, 7 + 22), (4, 14 + 44));
-        check("main;a 1\nmain 2\n", (3, 12 + 44), (3, 12 + 44));
-        check(" 3\n 4\n", (0, 10 + 22), (0, 20 + 44));
+        check("main 1\n", (1, 5 + 21), (1, 5 + 21));
+        check("main;a 1\nmain;a 2\n", (2, 7 + 21), (4, 14 + 42));
+        check("main;a 1\nmain 2\n", (3, 12 + 42), (3, 12 + 42));
+        check(" 3\n 4\n", (0, 10 + 21), (0, 20 + 42));
     }
 
     #[test]

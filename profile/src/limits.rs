@@ -26,12 +26,16 @@ pub struct Limits {
     pub labels_max: usize,
     /// Numbers on one sample: each sample costs this many. A heap profile has four.
     pub value_types_max: usize,
+    /// The largest sum over one body: of its samples and of its event counts, each with what was
+    /// lost, and of each of its values. Sums saturate, and formats hold at most 2^63 - 1.
+    pub count_sum_max: u64,
 }
 
 impl Default for Limits {
     /// What a collector takes from a stranger: 64 MiB, a million samples of at most 4,096
     /// frames, a quarter million stack nodes, names of at most 16 KiB, 32 labels and 16 values on
-    /// a sample.
+    /// a sample, and sums of at most 2^56. In nanoseconds that is twenty times an hour of a
+    /// thousand busy cores, and 127 such bodies still have an exact sum below 2^63.
     fn default() -> Self {
         Self {
             inflated_bytes_max: 64 << 20,
@@ -41,12 +45,14 @@ impl Default for Limits {
             name_bytes_max: 16 << 10,
             labels_max: 32,
             value_types_max: 16,
+            count_sum_max: 1 << 56,
         }
     }
 }
 
 impl Limits {
-    /// No bounds: for what was bounded when it was stored.
+    /// No bounds: for what was bounded when it was stored. Sums of many bodies may be larger than
+    /// any one of them, and have to be read also where they saturated.
     pub const TRUSTED: Self = Self {
         inflated_bytes_max: usize::MAX,
         samples_max: usize::MAX,
@@ -55,5 +61,6 @@ impl Limits {
         name_bytes_max: usize::MAX,
         labels_max: usize::MAX,
         value_types_max: usize::MAX,
+        count_sum_max: u64::MAX,
     };
 }

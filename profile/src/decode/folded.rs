@@ -9,7 +9,7 @@ use crate::stack::StackId;
 use crate::units::EventCount;
 
 use super::inflate::gunzip_if_needed;
-use super::{depth_fits, name_fits, nodes_fit, samples_fit};
+use super::{depth_fits, finished, name_fits, nodes_fit, samples_fit};
 
 /// Reads folded text, root first, gzip or plain. Each line adds its count, as that many samples
 /// of one event each.
@@ -51,7 +51,7 @@ pub fn folded(bytes: &[u8], limits: &Limits) -> Result<Profile, DecodeError> {
         };
         builder.samples(count, row);
     }
-    Ok(builder.build()?)
+    finished(builder, limits)
 }
 
 fn add_stack(

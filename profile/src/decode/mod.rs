@@ -7,6 +7,8 @@ mod inflate;
 mod pprof;
 mod speedscope;
 
+use crate::builder::ProfileBuilder;
+use crate::column::Column;
 use crate::error::DecodeError;
 use crate::limits::Limits;
 use crate::profile::Profile;
@@ -37,6 +39,30 @@ pub fn any(bytes: &[u8], limits: &Limits) -> Result<Profile, DecodeError> {
 fn is_text(bytes: &[u8]) -> bool {
     let control = |byte: &u8| *byte < 0x20 && !byte.is_ascii_whitespace();
     !bytes.iter().any(control)
+}
+
+/// Makes the profile and checks its sums against the limit: the last step of every decoder.
+fn finished(builder: ProfileBuilder, limits: &Limits) -> Result<Profile, DecodeError> {
+    let profile = builder.build()?;
+    let taken = profile.taken();
+    sum_fits("samples", taken.samples, limits)?;
+    sum_fits("event counts", taken.events, limits)?;
+    for (place, value_type) in profile.value_types().iter().enumerate() {
+        let sum = profile.column_total(Column::Value(place));
+        sum_fits(&value_type.name, sum, limits)?;
+    }
+    Ok(profile)
+}
+
+/// Checks a sum, which saturates, against the limit.
+fn sum_fits(what: &str, sum: u64, limits: &Limits) -> Result<(), DecodeError> {
+    let limit = limits.count_sum_max;
+    if sum > limit {
+        let what = what.to_owned();
+        Err(DecodeError::CountsTooLarge { what, limit })
+    } else {
+        Ok(())
+    }
 }
 
 /// Checks a name against the limit.

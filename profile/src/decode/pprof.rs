@@ -27,7 +27,7 @@ use crate::value_type::ValueType;
 
 use super::fields::{Field, Fields, bad, repeats, varint};
 use super::inflate::gunzip_if_needed;
-use super::{depth_fits, name_fits, nodes_fit, samples_fit};
+use super::{depth_fits, finished, name_fits, nodes_fit, samples_fit};
 
 /// Reads a pprof file, gzip or bare.
 ///
@@ -50,7 +50,7 @@ pub fn pprof(bytes: &[u8], limits: &Limits) -> Result<Profile, DecodeError> {
         samples_fit(number + 1, limits)?;
         reading.sample(number, sample)?;
     }
-    Ok(reading.builder.build()?)
+    finished(reading.builder, limits)
 }
 
 fn message<M: Message + Default>(bytes: &[u8]) -> Result<M, DecodeError> {

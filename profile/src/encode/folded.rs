@@ -13,7 +13,8 @@ use crate::profile::Profile;
 ///
 /// The format has no escapes: `;` in a name becomes `:`, control characters become spaces.
 /// Stacks that look the same after that (or differ only in their files) are one line. Samples
-/// without a stack are named [`markers::NO_STACK`]. Lines whose count is zero are left out.
+/// without a stack are named [`markers::NO_STACK`]. Lines whose count is zero are left out. Counts
+/// above 2^63 - 1 are written as that, as in the other formats.
 pub fn folded(profile: &Profile, column: Column) -> String {
     Folding::new(profile).run(column)
 }
@@ -127,13 +128,17 @@ impl<'p> Folding<'p> {
             }
             line.push_str(&self.names[node.name]);
             if node.value > 0 {
-                writeln!(out, "{line} {}", node.value).expect("a String takes any text");
+                writeln!(out, "{line} {}", node.value.min(COUNT_MAX))
+                    .expect("a String takes any text");
             }
             open.extend(node.children.iter().map(|child| (*child, line.len())));
         }
         out
     }
 }
+
+/// The largest count that readers take.
+const COUNT_MAX: u64 = i64::MAX as u64;
 
 /// A frame's name as folded text can carry it: `;` and line breaks have a meaning there.
 fn folded_name(name: &str) -> String {

@@ -17,7 +17,7 @@ use crate::value_type::ValueType;
 
 use self::json::{File, Notes, OneProfile, Weight};
 use super::inflate::gunzip_if_needed;
-use super::{depth_fits, name_fits, nodes_fit, samples_fit};
+use super::{depth_fits, finished, name_fits, nodes_fit, samples_fit};
 
 /// Reads a speedscope file, gzip or plain.
 ///
@@ -119,7 +119,7 @@ impl<'f> Reading<'f> {
                 other => return Err(fail(SpeedscopeError::UnknownType(other.to_owned()))),
             }
         }
-        Ok(self.builder.build()?)
+        finished(self.builder, self.limits)
     }
 
     fn header(&mut self) {
