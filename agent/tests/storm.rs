@@ -1,15 +1,25 @@
 //! Many starts and stops, threads and children, under real signals at a high rate.
+//!
+//! The signal's handler belongs to the whole process, and some tests replace it: each test runs
+//! [`alone`], also where the runner gives them one process.
 #![cfg(test)]
 #![expect(clippy::disallowed_methods, reason = "a test reads the clock itself")]
 #![expect(unsafe_code, reason = "fork and raise")]
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flashlamp::{Clock, PerfMap, Profiler, Threads};
 
 const SHORT: Duration = Duration::from_micros(100);
+
+/// Waits until no other test of this process runs.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn spin(rounds: u64) -> u64 {
     (0..rounds).fold(1, |value, round| {
@@ -19,6 +29,7 @@ fn spin(rounds: u64) -> u64 {
 
 #[test]
 fn start_and_stop_in_a_storm_balance_the_books() {
+    let _alone = alone();
     for round in 0..150_u64 {
         let clock = if round % 2 == 0 {
             Clock::Wall
@@ -49,6 +60,7 @@ fn churn(go_on: &AtomicBool) {
 
 #[test]
 fn threads_come_and_go_under_a_storm() {
+    let _alone = alone();
     let go_on = AtomicBool::new(true);
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -79,6 +91,7 @@ fn threads_come_and_go_under_a_storm() {
 
 #[test]
 fn deep_stacks_at_a_short_period_do_not_stop_the_program() {
+    let _alone = alone();
     // Walking takes longer than the period: without care the program would stand still.
     #[inline(never)]
     fn deep(levels: u32, end: Instant) -> u64 {
@@ -117,6 +130,7 @@ fn deep_stacks_at_a_short_period_do_not_stop_the_program() {
 
 #[test]
 fn children_are_spawned_under_a_storm() {
+    let _alone = alone();
     let profiler = Profiler::builder()
         .clock(Clock::Wall)
         .period(SHORT)
@@ -158,6 +172,7 @@ fn ends_empty(of_parent: Profiler, by_drop: bool) -> bool {
 
 #[test]
 fn forked_child_neither_hangs_nor_samples() {
+    let _alone = alone();
     let profiler = Profiler::builder()
         .clock(Clock::Wall)
         .period(SHORT)
@@ -198,6 +213,7 @@ fn forked_child_neither_hangs_nor_samples() {
 
 #[test]
 fn forked_child_can_sample_itself() {
+    let _alone = alone();
     let parent = Profiler::builder()
         .clock(Clock::Wall)
         .period(SHORT)
@@ -227,6 +243,7 @@ fn forked_child_can_sample_itself() {
 
 #[test]
 fn forked_child_leaves_the_perf_map_of_its_parent_alone() {
+    let _alone = alone();
     let map = PerfMap::create().unwrap();
     let of_parent = map.register(0x6000_0000, 16, "of the parent");
     // SAFETY: the child registers with its parent's map, which must take no lock there, and
@@ -262,6 +279,7 @@ extern "C" fn foreign_handler(_signal: libc::c_int) {
 
 #[test]
 fn signal_of_somebody_else_reaches_the_previous_handler() {
+    let _alone = alone();
     // SAFETY: the handler only adds to an atomic.
     unsafe {
         libc::signal(
@@ -303,9 +321,10 @@ fn signal_of_somebody_else_reaches_the_previous_handler() {
 }
 
 static OUTER: AtomicUsize = AtomicUsize::new(0);
+static PASSED_ON: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn passes_on(signal: libc::c_int) {
-    FOREIGN_SIGNALS.fetch_add(1, Ordering::SeqCst);
+    PASSED_ON.fetch_add(1, Ordering::SeqCst);
     let inner = OUTER.load(Ordering::SeqCst);
     // SAFETY: what signal(2) returned for a handler of ours, called as a plain one: it looks at
     // the signal's info, which for this test's signals is null only where it must not look.
@@ -318,6 +337,7 @@ extern "C" fn passes_on(signal: libc::c_int) {
 
 #[test]
 fn handlers_that_pass_on_to_each_other_end() {
+    let _alone = alone();
     let first = Profiler::builder()
         .clock(Clock::Wall)
         .period(Duration::from_secs(1000));
@@ -332,6 +352,6 @@ fn handlers_that_pass_on_to_each_other_end() {
     let second = second.start().unwrap();
     // SAFETY: SIGPROF has a handler.
     unsafe { libc::raise(libc::SIGPROF) };
-    assert_eq!(FOREIGN_SIGNALS.load(Ordering::SeqCst), 1);
+    assert_eq!(PASSED_ON.load(Ordering::SeqCst), 1);
     drop((first.stop(), second.stop()));
 }
