@@ -20,6 +20,10 @@ pub(crate) const STACK_READS_MAX: u32 = 64;
 /// The shortest period: below it the signals alone take most of the thread's time.
 pub(crate) const PERIOD_MIN: Duration = Duration::from_micros(50);
 
+/// The longest period of a request profile: most requests are over by then.
+#[cfg(feature = "tower")]
+pub(crate) const REQUEST_PERIOD_MAX: Duration = Duration::from_secs(1);
+
 /// Samples that one profiler keeps until it is stopped or flushed (about 40 bytes each).
 pub(crate) const SESSION_SAMPLES_MAX: usize = 1_000_000;
 /// Samples of one continuous window: 64 threads at 1 kHz for 3 s, or at 100 Hz for 30 s.

@@ -11,9 +11,10 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::Scope;
 use super::body::ProfiledBody;
-use super::profiled::ProfiledRequest;
-use super::{Scope, toggle};
+use super::profiled::{ProfiledRequest, Refusal};
+use super::toggle::{self, Slip};
 use crate::agent::Shared;
 use crate::entries::clean;
 
@@ -36,8 +37,9 @@ pub struct EntryPoint(pub Arc<str>);
 /// A request that is not profiled costs two marks a poll. One with `X-Flashlamp: profile`
 /// (optionally `; period=1ms; name=...`) is profiled on the wall clock until its response body
 /// ends, for five minutes at most (what comes after is not profiled, and the profile is sent
-/// when the body is polled next). Its response carries `X-Flashlamp-Profile: URL`; where that is refused, an
-/// `X-Flashlamp-Status` that says why.
+/// when the body is polled next). Its response carries `X-Flashlamp-Profile: URL`; where a profile
+/// is refused, or something in the toggle makes no sense, an `X-Flashlamp-Status` says why in
+/// one of the fixed texts that README lists.
 #[derive(Clone, Debug)]
 pub struct RequestLayer {
     shared: Arc<Shared>,
@@ -81,32 +83,60 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let mut scope = Scope::new(Arc::clone(&self.shared), &entry_name(&request));
-        let header = toggled(&mut scope, &request);
+        let answer = answer_to_toggle(&mut scope, &request);
         let guard = scope.enter();
         let inner = self.inner.call(request);
         drop(guard);
         RequestFuture {
             inner,
             scope: Some(scope),
-            header,
+            answer,
         }
     }
 }
 
-/// Begins the profile that the request asks for; the header for its response.
-fn toggled<B>(scope: &mut Scope, request: &Request<B>) -> Option<(HeaderName, HeaderValue)> {
-    let value = request.headers().get(TOGGLE)?.to_str().ok()?;
-    let toggle = toggle::parse(value)?;
+/// The headers for the response to a toggled request.
+#[derive(Debug, Default)]
+struct Answer {
+    profile: Option<HeaderValue>,
+    status: Option<&'static str>,
+}
+
+/// Begins the profile that the request asks for.
+fn answer_to_toggle<B>(scope: &mut Scope, request: &Request<B>) -> Answer {
+    let Some(value) = request.headers().get(TOGGLE) else {
+        return Answer::default();
+    };
+    match begin(scope, request, value) {
+        Ok((url, slip)) => Answer {
+            profile: HeaderValue::try_from(url).ok(),
+            status: slip.map(Slip::text),
+        },
+        Err(refusal) => Answer {
+            profile: None,
+            status: Some(refusal.text()),
+        },
+    }
+}
+
+/// The profile's URL, and what of the toggle was not taken as it stands.
+fn begin<B>(
+    scope: &mut Scope,
+    request: &Request<B>,
+    value: &HeaderValue,
+) -> Result<(String, Option<Slip>), Refusal> {
+    // Before the value is looked at: who may not toggle learns nothing else.
+    if !scope.shared.unsigned_toggles {
+        return Err(Refusal::Unsigned);
+    }
+    let toggle = value.to_str().ok().and_then(toggle::parse);
+    let toggle = toggle.ok_or(Refusal::NotAToggle)?;
     // The path without its query, which may hold what is nobody's business.
     let name = clean(&format!("{} {}", request.method(), request.uri().path()));
-    match ProfiledRequest::begin(&scope.shared, &toggle, scope.entry, name) {
-        Ok(profiled) => {
-            let url = format!("{}/profile/{}", scope.shared.public_url, profiled.id);
-            scope.profiled = Some(profiled);
-            Some((PROFILE, HeaderValue::try_from(url).ok()?))
-        }
-        Err(refusal) => Some((STATUS, HeaderValue::from_static(refusal.text()))),
-    }
+    let profiled = ProfiledRequest::begin(&scope.shared, &toggle, scope.entry, name)?;
+    let url = format!("{}/profile/{}", scope.shared.public_url, profiled.id);
+    scope.profiled = Some(profiled);
+    Ok((url, toggle.slip))
 }
 
 fn entry_name<B>(request: &Request<B>) -> String {
@@ -129,7 +159,7 @@ pin_project! {
         // After `inner`: when the request is cancelled, its profile ends after its future is
         // dropped. That drop is not a poll: it is not marked, and its time is a gap.
         scope: Option<Scope>,
-        header: Option<(HeaderName, HeaderValue)>,
+        answer: Answer,
     }
 }
 
@@ -157,8 +187,13 @@ where
         };
         Poll::Ready(result.map(|response| {
             let mut response = response.map(|body| ProfiledBody::new(body, scope));
-            if let Some((name, value)) = this.header.take() {
-                response.headers_mut().insert(name, value);
+            let Answer { profile, status } = std::mem::take(this.answer);
+            if let Some(url) = profile {
+                response.headers_mut().insert(PROFILE, url);
+            }
+            if let Some(text) = status {
+                let text = HeaderValue::from_static(text);
+                response.headers_mut().insert(STATUS, text);
             }
             response
         }))

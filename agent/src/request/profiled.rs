@@ -22,6 +22,7 @@ use crate::sys;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Unsigned,
+    NotAToggle,
     TooMany,
     Stopped,
     NoTimer,
@@ -32,6 +33,7 @@ impl Refusal {
     pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Unsigned => "refused; unsigned toggles are not allowed by this service",
+            Self::NotAToggle => "refused; the toggle does not begin with profile",
             Self::TooMany => "refused; too many requests are being profiled",
             Self::Stopped => "refused; the agent is stopped",
             Self::NoTimer => "refused; no timer can be created",
@@ -63,16 +65,13 @@ pub(super) struct ProfiledRequest {
 }
 
 impl ProfiledRequest {
-    /// Begins to profile a request.
+    /// Begins to profile a request whose toggle is allowed.
     pub(super) fn begin(
         shared: &Arc<Shared>,
         toggle: &Toggle,
         entry: u32,
         name: String,
     ) -> Result<Box<Self>, Refusal> {
-        if !shared.unsigned_toggles {
-            return Err(Refusal::Unsigned);
-        }
         if !shared.is_running() {
             return Err(Refusal::Stopped);
         }

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, RwLock, mpsc};
 use std::time::Duration;
 
-use super::profiled::ProfiledRequest;
+use super::profiled::{ProfiledRequest, Refusal};
+use super::toggle::Slip;
 use super::{Scope, toggle};
 use crate::agent::Shared;
 use crate::clock;
@@ -45,6 +46,29 @@ fn request_in_a_forked_child_needs_no_lock_of_the_parent() {
     let marked = waits.recv_timeout(Duration::from_secs(20));
     assert!(!marked.expect("the request goes through"));
     drop((registry, entries));
+}
+
+#[test]
+fn readme_lists_every_status() {
+    let readme = include_str!("../../README.md");
+    let refusals = [
+        Refusal::Unsigned,
+        Refusal::NotAToggle,
+        Refusal::TooMany,
+        Refusal::Stopped,
+        Refusal::NoTimer,
+        Refusal::Nested,
+    ];
+    let slips = [
+        Slip::PeriodUnreadable,
+        Slip::PeriodOutOfRange,
+        Slip::NameEmpty,
+        Slip::ParameterUnknown,
+    ];
+    let texts = refusals.map(Refusal::text).into_iter();
+    for text in texts.chain(slips.map(Slip::text)) {
+        assert!(readme.contains(&format!("\n| `{text}` |")), "{text}");
+    }
 }
 
 #[test]

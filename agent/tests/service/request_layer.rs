@@ -203,7 +203,38 @@ fn toggle_is_refused_unless_it_was_allowed() {
             .starts_with("refused; unsigned")
     );
     assert!(!headers.contains_key("x-flashlamp-profile"));
+    let (garbage, _) = runtime().block_on(send(&setup.app, "/compute/1", Some("garbage")));
+    assert_eq!(
+        garbage["x-flashlamp-status"], headers["x-flashlamp-status"],
+        "who may not toggle learns nothing else"
+    );
     assert!(finish(setup).1.is_empty());
+}
+
+#[test]
+fn toggle_that_makes_no_sense_is_told_so_in_fixed_words() {
+    let setup = toggled();
+    let runtime = runtime();
+    for (toggle, profiled, status) in [
+        ("garbage", false, "refused; the toggle does not begin"),
+        ("profile;period=abc", true, "ignored; the period is no"),
+        ("profile; colour=abc", true, "ignored; a parameter is"),
+        ("profile; name=cart", true, ""),
+    ] {
+        let (headers, _) = runtime.block_on(send(&setup.app, "/many", Some(toggle)));
+        assert_eq!(headers.contains_key("x-flashlamp-profile"), profiled);
+        let found = headers.get("x-flashlamp-status");
+        let found = found.map_or("", |found| found.to_str().unwrap());
+        assert!(found.starts_with(status), "{toggle}: {found}");
+        assert_eq!(found.is_empty(), status.is_empty(), "{toggle}: {found}");
+        let sent_back = headers.values().any(|value| {
+            let value = value.as_bytes();
+            let holds = |word: &[u8]| value.windows(word.len()).any(|at| at == word);
+            holds(b"abc") || holds(b"garbage") || holds(b"cart")
+        });
+        assert!(!sent_back, "{toggle}: {headers:?}");
+    }
+    assert_eq!(finish(setup).1.len(), 3);
 }
 
 #[test]
