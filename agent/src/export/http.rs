@@ -9,7 +9,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::time::Duration as TransportDuration;
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
-use super::queue::{Item, Kind};
+use super::item::{Item, Kind};
 use crate::error::StartError;
 use crate::limits;
 use crate::sys;

@@ -5,6 +5,8 @@
 //! in the next window that can be sent, so that the collector knows what it never saw.
 
 mod http;
+mod item;
+mod ledger;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -15,8 +17,10 @@ use std::sync::Arc;
 #[cfg(feature = "tower")]
 pub(crate) use self::http::random_hex;
 pub(crate) use self::http::{Collector, checked_url};
-use self::queue::Verdict;
-pub(crate) use self::queue::{Item, Kind, Ledger, Queue};
+pub(crate) use self::item::{Item, Kind};
+pub(crate) use self::ledger::Ledger;
+use self::ledger::Verdict;
+pub(crate) use self::queue::Queue;
 use crate::error::StartError;
 use crate::process::Process;
 use crate::resolve::{Detail, profile_of};

@@ -1,81 +1,18 @@
-//! What waits for the collector, and the books of what became of it.
+//! What waits for the collector: in which order, for how long, and how much of it.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flashlamp_profile::{Tally, Timestamp, losses};
+use flashlamp_profile::{Timestamp, losses};
 
+use super::item::{Item, Kind};
+use super::ledger::{Books, Ledger, Verdict};
 use crate::clock;
 use crate::collection::{Chunk, Losses};
 use crate::limits;
 use crate::registry::WindowSink;
 use crate::sys;
-
-/// What a piece is.
-#[derive(Clone, Debug)]
-pub(crate) enum Kind {
-    /// A continuous window.
-    Window { from: Timestamp, until: Timestamp },
-    /// One request.
-    Request {
-        id: String,
-        entry: String,
-        name: String,
-    },
-}
-
-/// A piece that is to be sent.
-#[derive(Debug)]
-pub(crate) struct Item {
-    pub(crate) kind: Kind,
-    pub(crate) chunk: Chunk,
-    /// Its number, for the idempotency key.
-    pub(crate) sequence: u64,
-    /// Losses of earlier pieces that this window carries.
-    pub(crate) carried: Losses,
-    stored: Tally,
-    ready_ns: u64,
-}
-
-/// What became of a piece.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// The collector has it.
-    Stored,
-    /// The collector does not want it.
-    Refused,
-    /// The time was up.
-    Unreachable,
-    /// The agent itself failed on it.
-    Fault,
-}
-
-/// The books of the export, in samples and event counts.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ledger {
-    /// Taken for requests that have ended.
-    pub(crate) requests_taken: Tally,
-    /// Lost by sessions that have ended (in handlers and collections).
-    pub(crate) ended_lost: Losses,
-    /// Taken by a continuous session that has ended.
-    pub(crate) ended_taken: Tally,
-    /// Acknowledged by the collector.
-    pub(crate) stored: Tally,
-    /// Lost in the queue or at the collector.
-    pub(crate) lost: Losses,
-    /// Waiting or being sent.
-    pub(crate) waiting: Tally,
-}
-
-impl Ledger {
-    /// Enters what a session lost that has ended.
-    pub(crate) fn add_ended_losses(&mut self, losses: &Losses) {
-        for (reason, tally) in losses {
-            *self.ended_lost.entry(reason).or_default() += *tally;
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 struct State {
@@ -85,8 +22,7 @@ struct State {
     /// Of all items: see [`Item::size`].
     size: usize,
     sending: bool,
-    ledger: Ledger,
-    carried: Losses,
+    books: Books,
     sequence: u64,
     windows: u64,
     /// Callers of [`Queue::flush`] that wait. While there are any, everything is sent now: no
@@ -123,19 +59,18 @@ impl Queue {
     /// Queues a piece; the oldest make room and are counted.
     pub(crate) fn push(&self, kind: Kind, chunk: Chunk, delay: Duration) {
         let mut state = self.lock();
-        let stored = chunk.stored();
         state.sequence += 1;
         let item = Item {
             kind,
             sequence: state.sequence,
             carried: Losses::new(),
-            stored,
+            stored: chunk.stored(),
             ready_ns: clock::monotonic_ns().saturating_add(clock::nanos(delay)),
             chunk,
         };
-        state.ledger.waiting += stored;
+        state.books.wait_for(&item);
         if state.abandoned {
-            state.lose(item, losses::COLLECTOR_UNREACHABLE);
+            state.books.lose(&item, losses::COLLECTOR_UNREACHABLE);
             return;
         }
         state.size = state.size.saturating_add(item.size());
@@ -146,7 +81,7 @@ impl Queue {
             || (state.size > limits::QUEUE_SIZE_MAX && state.items.len() > 1)
         {
             if let Some(oldest) = state.pop_oldest() {
-                state.lose(oldest, losses::QUEUE_FULL);
+                state.books.lose(&oldest, losses::QUEUE_FULL);
             }
         }
         drop(state);
@@ -193,15 +128,7 @@ impl Queue {
         let mut state = self.lock();
         if !state.abandoned {
             state.sending = false;
-            match verdict {
-                Verdict::Stored => {
-                    state.ledger.stored += item.stored;
-                    state.ledger.waiting = state.ledger.waiting.saturating_sub(item.stored);
-                }
-                Verdict::Refused => state.lose_ref(item, losses::COLLECTOR_REFUSED),
-                Verdict::Unreachable => state.lose_ref(item, losses::COLLECTOR_UNREACHABLE),
-                Verdict::Fault => state.lose_ref(item, losses::UNACCOUNTED),
-            }
+            state.books.settle(item, verdict);
         }
         drop(state);
         self.changed.notify_all();
@@ -271,48 +198,22 @@ impl Queue {
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.abandoned = true;
         while let Some(item) = state.pop() {
-            state.lose(item, losses::COLLECTOR_UNREACHABLE);
+            state.books.lose(&item, losses::COLLECTOR_UNREACHABLE);
         }
-        // Whatever is still being sent: its result will not be waited for.
-        let rest = std::mem::take(&mut state.ledger.waiting);
-        if !rest.is_zero() {
-            *state
-                .ledger
-                .lost
-                .entry(losses::COLLECTOR_UNREACHABLE)
-                .or_default() += rest;
-        }
+        // With what is still being sent.
+        state.books.give_up();
         drop(state);
         self.changed.notify_all();
     }
 
     /// Changes the books.
     pub(crate) fn enter(&self, change: impl FnOnce(&mut Ledger)) {
-        change(&mut self.lock().ledger);
+        change(&mut self.lock().books.ledger);
     }
 
     /// The books as they stand.
     pub(crate) fn ledger(&self) -> Ledger {
-        self.lock().ledger.clone()
-    }
-}
-
-impl Item {
-    /// What it takes of the memory: its samples and the nodes of its stacks.
-    fn size(&self) -> usize {
-        let collection = &self.chunk.collection;
-        collection
-            .samples
-            .len()
-            .saturating_add(collection.stacks.len())
-    }
-
-    /// A window that has nothing to tell.
-    fn is_quiet(&self) -> bool {
-        matches!(self.kind, Kind::Window { .. })
-            && self.chunk.collection.samples.is_empty()
-            && self.chunk.losses.is_empty()
-            && self.carried.is_empty()
+        self.lock().books.ledger.clone()
     }
 }
 
@@ -325,7 +226,7 @@ impl State {
     fn pop_to_send(&mut self) -> Option<Item> {
         let mut item = self.pop()?;
         if matches!(item.kind, Kind::Window { .. }) {
-            item.carried = std::mem::take(&mut self.carried);
+            item.carried = self.books.take_carried();
         }
         Some(item)
     }
@@ -344,25 +245,6 @@ impl State {
         let item = self.items.remove(place)?;
         self.size = self.size.saturating_sub(item.size());
         Some(item)
-    }
-
-    #[expect(clippy::needless_pass_by_value, reason = "the piece is gone")]
-    fn lose(&mut self, item: Item, reason: &'static str) {
-        self.lose_ref(&item, reason);
-    }
-
-    /// Counts a piece as lost, and lets the next window carry that and what it carried itself.
-    fn lose_ref(&mut self, item: &Item, reason: &'static str) {
-        self.ledger.waiting = self.ledger.waiting.saturating_sub(item.stored);
-        if !item.stored.is_zero() {
-            *self.ledger.lost.entry(reason).or_default() += item.stored;
-            *self.carried.entry(reason).or_default() += item.stored;
-        }
-        for losses in [&item.carried, &item.chunk.losses] {
-            for (reason, tally) in losses {
-                *self.carried.entry(reason).or_default() += *tally;
-            }
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flashlamp_profile::Timestamp;
 
-use super::queue::{Kind, Queue};
+use super::{Kind, Queue};
 use crate::Clock;
 use crate::clock::Anchor;
 use crate::collection::{Chunk, Collection, Losses};
