@@ -347,13 +347,13 @@ impl FlushThread {
         let of_thread = Arc::clone(&shared);
         let name = "flashlamp-flush";
         let body = move || {
-            let _own = OwnThread::enter();
-            for chunk in from {
-                of_thread.call(log_of(process, &chunk, period));
-            }
-            if let Some(chunk) = of_thread.take_rest() {
-                of_thread.call(log_of(process, &chunk, period));
-            }
+            let own = OwnThread::enter();
+            let call = |chunk: Chunk| {
+                let log = log_of(process, &chunk, period);
+                own.run_for_host(|| of_thread.call(log));
+            };
+            from.into_iter().for_each(call);
+            of_thread.take_rest().into_iter().for_each(call);
         };
         let thread = std::thread::Builder::new()
             .name(name.to_owned())

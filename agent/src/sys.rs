@@ -225,16 +225,30 @@ fn timespec(duration: Duration) -> libc::timespec {
     }
 }
 
-/// Blocks `signal` for the calling thread.
-pub(crate) fn block_signal(signal: i32) {
+/// Blocks `signal` for the calling thread, and for the threads that it starts; tells whether it
+/// was blocked.
+pub(crate) fn block_signal(signal: i32) -> bool {
+    change_mask(libc::SIG_BLOCK, signal)
+}
+
+/// Unblocks `signal` for the calling thread, and for the threads that it starts.
+pub(crate) fn unblock_signal(signal: i32) {
+    change_mask(libc::SIG_UNBLOCK, signal);
+}
+
+/// Changes this thread's mask by one signal; tells whether that was blocked.
+fn change_mask(how: libc::c_int, signal: i32) -> bool {
     // SAFETY: sigset_t is a C array of integers: all zeroes is valid, and sigemptyset follows.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: `set` is a live sigset_t.
     unsafe { libc::sigemptyset(&raw mut set) };
+    let mut before = set;
     // SAFETY: as above; a bad signal number only fails.
     unsafe { libc::sigaddset(&raw mut set, signal) };
-    // SAFETY: changes only this thread's mask; the old mask is not asked for.
-    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+    // SAFETY: changes only this thread's mask; both sets are live, the second may be written.
+    unsafe { libc::pthread_sigmask(how, &raw const set, &raw mut before) };
+    // SAFETY: `before` is a live sigset_t, empty where it could not be asked for.
+    unsafe { libc::sigismember(&raw const before, signal) == 1 }
 }
 
 /// Whether a thread of this process exists (tgkill(2) with signal 0).

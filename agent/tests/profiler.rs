@@ -187,11 +187,7 @@ fn wall_profile_counts_the_time_asleep() {
 #[test]
 fn all_threads_are_sampled_and_ours_are_not() {
     let go_on = AtomicBool::new(true);
-    let spin = || {
-        while go_on.load(Ordering::Relaxed) {
-            known_light();
-        }
-    };
+    let spin = || spin_while(&go_on);
     std::thread::scope(|scope| {
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         thread("early-one").spawn_scoped(scope, spin).unwrap();
@@ -348,6 +344,42 @@ fn panicking_callback_does_no_harm() {
         calls.load(Ordering::SeqCst) >= 2
     });
     drop(profiler.stop());
+}
+
+fn spin_while(go_on: &AtomicBool) {
+    while go_on.load(Ordering::Relaxed) {
+        known_light();
+    }
+}
+
+#[test]
+fn thread_that_a_callback_starts_is_sampled() {
+    let go_on = Arc::new(AtomicBool::new(true));
+    let seen = Arc::new(AtomicBool::new(false));
+    let builder = Profiler::builder().period(MS).threads(Threads::All);
+    let builder = builder.on_flush(5, {
+        let (go_on, seen) = (Arc::clone(&go_on), Arc::clone(&seen));
+        let mut started = false;
+        move |log: Log| {
+            let mut threads = log.profile().threads().iter();
+            if threads.any(|thread| thread.name == "from-callback") {
+                seen.store(true, Ordering::Relaxed);
+            }
+            if std::mem::replace(&mut started, true) {
+                return;
+            }
+            let go_on = Arc::clone(&go_on);
+            let thread = std::thread::Builder::new().name("from-callback".to_owned());
+            thread.spawn(move || spin_while(&go_on)).unwrap();
+        }
+    });
+    let profiler = builder.start().unwrap();
+    until("samples of the thread", || {
+        black_box(spin_for(5 * MS));
+        seen.load(Ordering::Relaxed)
+    });
+    go_on.store(false, Ordering::Relaxed);
+    assert_no_bug(&profiler.stop());
 }
 
 #[test]

@@ -55,17 +55,32 @@ static OWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
 /// Marks the calling thread as one of ours, never to be sampled, until dropped.
 #[derive(Debug)]
-pub(crate) struct OwnThread(i32);
+pub(crate) struct OwnThread {
+    tid: i32,
+    /// Of the thread that started this one: whether it blocked the sampling signal.
+    was_blocked: bool,
+}
 
 impl OwnThread {
     /// Marks the calling thread and blocks the sampling signal for it.
     pub(crate) fn enter() -> Self {
-        sys::block_signal(SIGNAL);
+        let was_blocked = sys::block_signal(SIGNAL);
         let tid = sys::tid();
         OWN.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(tid);
-        Self(tid)
+        Self { tid, was_blocked }
+    }
+
+    /// Runs the host's code with the signal mask that the host gave this thread: a new thread
+    /// inherits the mask of the one that starts it, and where the sampling signal is blocked
+    /// it is never sampled. This thread itself has no timer. `work` must not unwind.
+    pub(crate) fn run_for_host(&self, work: impl FnOnce()) {
+        if !self.was_blocked {
+            sys::unblock_signal(SIGNAL);
+        }
+        work();
+        sys::block_signal(SIGNAL);
     }
 }
 
@@ -73,7 +88,7 @@ impl Drop for OwnThread {
     fn drop(&mut self) {
         OWN.lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.0);
+            .remove(&self.tid);
     }
 }
 
