@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock};
 use crate::entries::EntryNames;
 use crate::perf_map::JitMap;
 use crate::registry::Registry;
+use crate::sampler::watch::Watch;
 use crate::symbolize::Symbolizer;
 use crate::sys;
 
@@ -16,6 +17,8 @@ use crate::sys;
 pub(crate) struct Process {
     /// The process's id.
     pub(crate) pid: i32,
+    /// What the last look at the list of threads found.
+    pub(crate) watch: Mutex<Watch>,
     /// Sessions, threads and timers.
     pub(crate) registry: Mutex<Registry>,
     /// Wakes the drain.
@@ -56,6 +59,7 @@ impl Process {
     fn new(pid: i32) -> Self {
         Self {
             pid,
+            watch: Mutex::new(Watch::default()),
             registry: Mutex::new(Registry::new(pid)),
             wake: Condvar::new(),
             perf_map: Mutex::new(None),
@@ -70,6 +74,11 @@ impl Process {
     /// Whether this is the calling process, and not that of its parent before a fork.
     pub(crate) fn is_current(&self) -> bool {
         self.pid == sys::pid()
+    }
+
+    /// The list of threads. Take it before the registry's lock: the kernel takes its time.
+    pub(crate) fn watch(&self) -> std::sync::MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The registry. A panic elsewhere leaves it usable: no code panics between two changes

@@ -12,21 +12,22 @@ use crate::process::Process;
 use crate::ring::record;
 
 impl Registry {
-    /// Looks after objects and threads, empties the rings, hands on what is due.
-    pub(crate) fn cycle(&mut self) {
-        let now = clock::monotonic_ns();
-        if elapsed(self.modules_checked_ns, now, limits::MODULE_CHECK_INTERVAL) {
-            self.refresh_modules();
-        }
+    /// Whether it is time to look at the list of threads again.
+    pub(crate) fn is_scan_due(&self) -> bool {
         let some_sample_all = self.sessions.values().any(Session::samples_all_threads);
         let pause = if some_sample_all {
             limits::THREAD_SCAN_INTERVAL
         } else {
             limits::THREAD_SCAN_INTERVAL.saturating_mul(20)
         };
-        if elapsed(self.threads_scanned_ns, now, pause) {
-            self.threads_scanned_ns = now;
-            self.scan_threads();
+        elapsed(self.threads_scanned_ns, clock::monotonic_ns(), pause)
+    }
+
+    /// Looks after objects, empties the rings, hands on what is due.
+    pub(crate) fn cycle(&mut self) {
+        let now = clock::monotonic_ns();
+        if elapsed(self.modules_checked_ns, now, limits::MODULE_CHECK_INTERVAL) {
+            self.refresh_modules();
         }
         #[cfg(feature = "tower")]
         let ended = Process::current().take_ended_requests();

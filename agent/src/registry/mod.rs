@@ -4,12 +4,13 @@
 //! and the drain take and the handler never does. What the handler sees are the slots.
 
 mod cycle;
+mod scan;
 mod session;
 #[cfg(test)]
 mod tests;
 mod window;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 #[cfg(feature = "tower")]
 use std::io;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::mappings::Modules;
 use crate::sampler::handler::PID;
 use crate::sampler::shared::{self, RetiredTables};
 use crate::sampler::slot::{ThreadSlot, TimerSlot};
+use crate::sampler::watch::Seen;
 use crate::sampler::{signal, threads};
 use crate::sys;
 
@@ -57,8 +59,6 @@ pub(crate) struct Registry {
 struct SampledThread {
     slot: &'static ThreadSlot,
     name: Arc<str>,
-    /// Looked at twice: a new thread gets its name a moment after it starts.
-    name_reads: u8,
 }
 
 impl Registry {
@@ -100,19 +100,20 @@ impl Registry {
         Ok(())
     }
 
-    /// Begins a session. The caller holds the lock and spawns the drain where it is asked to.
+    /// Begins a session on the threads that were seen, where it is for all. The caller holds the
+    /// lock and spawns the drain where it is asked to.
     ///
     /// # Errors
     /// As [`StartError`] says; nothing is left behind.
-    pub(crate) fn start(&mut self, plan: Plan) -> Result<u32, StartError> {
+    pub(crate) fn start(&mut self, plan: Plan, seen: &[Seen]) -> Result<u32, StartError> {
         self.prepare()?;
         self.last_session = self.last_session.wrapping_add(1).max(1);
         let id = self.last_session;
         let wanted = plan.threads;
         self.sessions.insert(id, Session::new(id, plan));
         let result = match wanted {
-            SessionThreads::One(tid) => self.add_timer(id, tid),
-            SessionThreads::All => self.add_all_threads(id),
+            SessionThreads::One(tid) => self.add_timer(id, tid, None),
+            SessionThreads::All => self.add_all_threads(id, seen),
             SessionThreads::None => Ok(()),
         };
         if let Err(error) = result {
@@ -132,28 +133,13 @@ impl Registry {
         self.drain_running = false;
     }
 
-    fn add_all_threads(&mut self, session: u32) -> Result<(), StartError> {
-        let own = threads::own();
-        let mut added = 0_usize;
-        let mut first_error = None;
-        for tid in threads::list_to_start()? {
-            if own.contains(&tid) {
-                continue;
-            }
-            match self.add_timer(session, tid) {
-                Ok(()) => added += 1,
-                Err(error) => first_error = first_error.or(Some(error)),
-            }
-        }
-        match first_error {
-            // Some threads may have ended meanwhile, or the limit was reached: sample the rest.
-            Some(error) if added == 0 => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    /// The slot of a thread of this process, made where it has none.
-    pub(crate) fn thread_slot(&mut self, tid: i32) -> Option<&'static ThreadSlot> {
+    /// The slot of a thread of this process, made where it has none; then its name is read
+    /// where it is not given.
+    pub(crate) fn thread_slot(
+        &mut self,
+        tid: i32,
+        name: Option<&Arc<str>>,
+    ) -> Option<&'static ThreadSlot> {
         if let Some(thread) = self.threads.get(&tid) {
             return Some(thread.slot);
         }
@@ -165,15 +151,8 @@ impl Registry {
         while slot.ring.pop(&mut self.record) {}
         slot.busy.store(0, Ordering::SeqCst);
         slot.tid.store(tid, Ordering::SeqCst);
-        let name = Arc::from(threads::name(tid));
-        self.threads.insert(
-            tid,
-            SampledThread {
-                slot,
-                name,
-                name_reads: 1,
-            },
-        );
+        let name = name.map_or_else(|| Arc::from(threads::name(tid)), Arc::clone);
+        self.threads.insert(tid, SampledThread { slot, name });
         Some(slot)
     }
 
@@ -196,14 +175,19 @@ impl Registry {
         self.free_timers.push(timer.index());
     }
 
-    fn add_timer(&mut self, session: u32, tid: i32) -> Result<(), StartError> {
+    fn add_timer(
+        &mut self,
+        session: u32,
+        tid: i32,
+        name: Option<&Arc<str>>,
+    ) -> Result<(), StartError> {
         let Some(plan) = self.sessions.get(&session).map(Session::timer_plan) else {
             return Ok(());
         };
         let full = || StartError::TooManyThreads {
             threads_max: limits::THREADS_MAX,
         };
-        let thread = self.thread_slot(tid).ok_or_else(full)?;
+        let thread = self.thread_slot(tid, name).ok_or_else(full)?;
         let timer = self.timer_slot(thread, plan.depth_max).ok_or_else(full)?;
         let clock = match plan.clock {
             crate::Clock::Cpu => sys::thread_cpu_clock(tid),
@@ -270,70 +254,6 @@ impl Registry {
         Some(session)
     }
 
-    /// Looks for threads that began, and forgets those that are gone.
-    fn scan_threads(&mut self) {
-        let live: BTreeSet<i32> = threads::list().into_iter().collect();
-        if live.is_empty() {
-            return;
-        }
-        self.forget_threads(&live);
-        let own = threads::own();
-        let all: Vec<u32> = self
-            .sessions
-            .values()
-            .filter(|session| session.samples_all_threads())
-            .map(|session| session.id)
-            .collect();
-        for tid in live.difference(&own) {
-            for id in &all {
-                self.add_new_thread(*id, *tid);
-            }
-        }
-        for (tid, thread) in &mut self.threads {
-            if thread.name_reads < 3 {
-                thread.name_reads += 1;
-                thread.name = Arc::from(threads::name(*tid));
-            }
-        }
-    }
-
-    /// Gives a session a timer on a thread that it does not have; notes where that fails.
-    fn add_new_thread(&mut self, session: u32, tid: i32) {
-        let known = self
-            .sessions
-            .get(&session)
-            .is_some_and(|session| session.has_timer(tid));
-        if known || self.add_timer(session, tid).is_ok() {
-            return;
-        }
-        if let Some(session) = self.sessions.get_mut(&session) {
-            session.missed_threads.insert(tid);
-        }
-    }
-
-    fn forget_threads(&mut self, live: &BTreeSet<i32>) {
-        // A listing may miss a thread while others end (proc(5) promises nothing): ask again.
-        let gone = |tid: &i32| !live.contains(tid) && !sys::thread_exists(self.pid, *tid);
-        let gone: Vec<i32> = self.threads.keys().copied().filter(gone).collect();
-        if gone.is_empty() {
-            return;
-        }
-        self.drain_rings();
-        for tid in gone {
-            let mut released = Vec::new();
-            for session in self.sessions.values_mut() {
-                released.extend(session.drop_thread(tid));
-            }
-            for timer in released {
-                self.release_timer(timer);
-            }
-            if let Some(thread) = self.threads.remove(&tid) {
-                thread.slot.tid.store(0, Ordering::SeqCst);
-                self.free_threads.push(thread.slot.index);
-            }
-        }
-    }
-
     /// Compares the unwind tables with what is loaded.
     pub(crate) fn refresh_modules(&mut self) {
         self.modules_checked_ns = clock::monotonic_ns();
@@ -377,7 +297,7 @@ impl Registry {
         depth_max: usize,
     ) -> io::Result<(&'static ThreadSlot, &'static TimerSlot, sys::KernelTimer)> {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
-        let thread = self.thread_slot(tid).ok_or_else(full)?;
+        let thread = self.thread_slot(tid, None).ok_or_else(full)?;
         let timer = self.timer_slot(thread, depth_max).ok_or_else(full)?;
         let value = timer.signal_value();
         match sys::KernelTimer::create(libc::CLOCK_MONOTONIC, signal::SIGNAL, tid, value) {

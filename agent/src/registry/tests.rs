@@ -130,7 +130,7 @@ fn session_that_ends_just_after_its_window_hands_over_both_windows() {
         window: Some(window),
         ..plan(1_000_000)
     };
-    let id = registry.start(plan).unwrap();
+    let id = registry.start(plan, &[]).unwrap();
     let is_past = |registry: &super::Registry| {
         let window = registry.sessions[&id].window.as_ref().unwrap();
         window.is_past(clock::monotonic_ns())

@@ -57,7 +57,7 @@ impl Local {
     fn begin(process: &'static Process) -> Option<Self> {
         process.is_current().then(|| Self {
             process,
-            slot: process.lock().thread_slot(sys::tid()),
+            slot: process.lock().thread_slot(sys::tid(), None),
             wall: None,
         })
     }

@@ -13,6 +13,7 @@ use crate::entries::EntryNames;
 use crate::perf_map::JitMap;
 use crate::process::Process;
 use crate::registry::Registry;
+use crate::sampler::watch::Watch;
 use crate::symbolize::Symbolizer;
 
 /// The state of a process that is not this one, as a forked child finds it.
@@ -20,6 +21,7 @@ fn process_of_the_parent() -> &'static Process {
     let pid = -1;
     Box::leak(Box::new(Process {
         pid,
+        watch: Mutex::new(Watch::default()),
         registry: Mutex::new(Registry::new(pid)),
         wake: Condvar::new(),
         perf_map: Mutex::new(None),

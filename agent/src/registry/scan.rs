@@ -1,0 +1,97 @@
+//! Threads that begin and end while they are sampled.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Registry;
+use crate::clock;
+use crate::error::StartError;
+use crate::sampler::threads;
+use crate::sampler::watch::Seen;
+use crate::sys;
+
+impl Registry {
+    /// Gives a session that begins a timer on each thread.
+    pub(super) fn add_all_threads(
+        &mut self,
+        session: u32,
+        seen: &[Seen],
+    ) -> Result<(), StartError> {
+        let own = threads::own();
+        let mut added = 0_usize;
+        let mut first_error = None;
+        for one in seen.iter().filter(|one| !own.contains(&one.tid)) {
+            match self.add_timer(session, one.tid, one.name.as_ref()) {
+                Ok(()) => added += 1,
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        match first_error {
+            // Some threads may have ended meanwhile, or the limit was reached: sample the rest.
+            Some(error) if added == 0 => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives timers to threads that began, and forgets those that are gone.
+    pub(crate) fn scan_threads(&mut self, seen: &[Seen]) {
+        self.threads_scanned_ns = clock::monotonic_ns();
+        if seen.is_empty() {
+            return;
+        }
+        self.forget_threads(&seen.iter().map(|one| one.tid).collect());
+        let own = threads::own();
+        let all: Vec<u32> = self
+            .sessions
+            .values()
+            .filter(|session| session.samples_all_threads())
+            .map(|session| session.id)
+            .collect();
+        for one in seen.iter().filter(|one| !own.contains(&one.tid)) {
+            for id in &all {
+                self.add_new_thread(*id, one);
+            }
+            if let (Some(name), Some(thread)) = (&one.name, self.threads.get_mut(&one.tid)) {
+                thread.name = Arc::clone(name);
+            }
+        }
+    }
+
+    /// Gives a session a timer on a thread that it does not have; notes where that fails.
+    fn add_new_thread(&mut self, session: u32, one: &Seen) {
+        let known = self
+            .sessions
+            .get(&session)
+            .is_some_and(|session| session.has_timer(one.tid));
+        if known || self.add_timer(session, one.tid, one.name.as_ref()).is_ok() {
+            return;
+        }
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.missed_threads.insert(one.tid);
+        }
+    }
+
+    fn forget_threads(&mut self, live: &BTreeSet<i32>) {
+        // A listing may miss a thread while others end (proc(5) promises nothing): ask again.
+        let gone = |tid: &i32| !live.contains(tid) && !sys::thread_exists(self.pid, *tid);
+        let gone: Vec<i32> = self.threads.keys().copied().filter(gone).collect();
+        if gone.is_empty() {
+            return;
+        }
+        self.drain_rings();
+        for tid in gone {
+            let mut released = Vec::new();
+            for session in self.sessions.values_mut() {
+                released.extend(session.drop_thread(tid));
+            }
+            for timer in released {
+                self.release_timer(timer);
+            }
+            if let Some(thread) = self.threads.remove(&tid) {
+                thread.slot.tid.store(0, Ordering::SeqCst);
+                self.free_threads.push(thread.slot.index);
+            }
+        }
+    }
+}
