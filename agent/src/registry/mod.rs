@@ -193,6 +193,7 @@ impl Registry {
             crate::Clock::Cpu => sys::thread_cpu_clock(tid),
             crate::Clock::Wall => libc::CLOCK_MONOTONIC,
         };
+        let since_ns = sys::clock_ns(libc::CLOCK_BOOTTIME);
         let first = self.first_delay(plan.period_ns);
         let created = sys::KernelTimer::create(clock, signal::SIGNAL, tid, timer.signal_value());
         let kernel = match created {
@@ -211,6 +212,7 @@ impl Registry {
         if let Some(session) = self.sessions.get_mut(&session) {
             session.timers.push(session::SessionTimer {
                 tid,
+                since_ns,
                 thread,
                 timer,
                 kernel,

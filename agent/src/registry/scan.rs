@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Registry;
+use super::{Registry, Session};
 use crate::clock;
 use crate::error::StartError;
+use crate::sampler::slot::TimerSlot;
 use crate::sampler::threads;
 use crate::sampler::watch::Seen;
 use crate::sys;
@@ -18,6 +19,7 @@ impl Registry {
         session: u32,
         seen: &[Seen],
     ) -> Result<(), StartError> {
+        self.drop_timers_of_predecessors(seen);
         let own = threads::own();
         let mut added = 0_usize;
         let mut first_error = None;
@@ -41,6 +43,7 @@ impl Registry {
             return;
         }
         self.forget_threads(&seen.iter().map(|one| one.tid).collect());
+        self.drop_timers_of_predecessors(seen);
         let own = threads::own();
         let all: Vec<u32> = self
             .sessions
@@ -81,17 +84,34 @@ impl Registry {
         }
         self.drain_rings();
         for tid in gone {
-            let mut released = Vec::new();
-            for session in self.sessions.values_mut() {
-                released.extend(session.drop_thread(tid));
-            }
-            for timer in released {
-                self.release_timer(timer);
-            }
+            self.drop_timers(|session| session.drop_thread(tid));
             if let Some(thread) = self.threads.remove(&tid) {
                 thread.slot.tid.store(0, Ordering::SeqCst);
                 self.free_threads.push(thread.slot.index);
             }
+        }
+    }
+
+    /// Drops the timers of threads that ended and whose ids others have by now. The slot stays:
+    /// it belongs to the id, and the new thread may be using it.
+    fn drop_timers_of_predecessors(&mut self, seen: &[Seen]) {
+        let began = |one: &Seen| Some((one.tid, one.began_ns?));
+        let suspects: Vec<(i32, u64)> = seen.iter().filter_map(began).collect();
+        if suspects.is_empty() {
+            return;
+        }
+        self.drain_rings();
+        for (tid, began_ns) in suspects {
+            self.drop_timers(|session| {
+                session.drop_timers(|one| one.tid == tid && one.since_ns <= began_ns)
+            });
+        }
+    }
+
+    fn drop_timers(&mut self, mut of: impl FnMut(&mut Session) -> Vec<&'static TimerSlot>) {
+        let released: Vec<_> = self.sessions.values_mut().flat_map(&mut of).collect();
+        for timer in released {
+            self.release_timer(timer);
         }
     }
 }

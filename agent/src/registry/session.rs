@@ -58,6 +58,8 @@ pub(super) struct TimerPlan {
 #[derive(Debug)]
 pub(crate) struct SessionTimer {
     pub(super) tid: i32,
+    /// When it was made, in nanoseconds of `CLOCK_BOOTTIME`.
+    pub(super) since_ns: u64,
     pub(super) thread: &'static ThreadSlot,
     pub(super) timer: &'static TimerSlot,
     pub(super) kernel: KernelTimer,
@@ -178,10 +180,15 @@ impl Session {
     /// Drops the timers of a thread that is gone.
     pub(super) fn drop_thread(&mut self, tid: i32) -> Vec<&'static TimerSlot> {
         self.missed_threads.remove(&tid);
-        let (gone, kept) = std::mem::take(&mut self.timers)
-            .into_iter()
-            .partition::<Vec<_>, _>(|one| one.tid == tid);
-        self.timers = kept;
+        self.drop_timers(|one| one.tid == tid)
+    }
+
+    /// Drops timers of threads that are gone.
+    pub(super) fn drop_timers(
+        &mut self,
+        mut is_gone: impl FnMut(&SessionTimer) -> bool,
+    ) -> Vec<&'static TimerSlot> {
+        let gone: Vec<SessionTimer> = self.timers.extract_if(.., |one| is_gone(one)).collect();
         for one in &gone {
             one.kernel.delete();
             self.retire(one.timer);

@@ -2,7 +2,10 @@
 
 use std::hint::black_box;
 #[cfg(feature = "http")]
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 
 use flashlamp_profile::losses;
 
@@ -12,6 +15,7 @@ use super::{Window, WindowSink};
 use crate::clock;
 use crate::drain::start_session;
 use crate::process::Process;
+use crate::sampler::watch::Seen;
 use crate::sys;
 use crate::{Clock, limits};
 
@@ -152,4 +156,94 @@ fn session_that_ends_just_after_its_window_hands_over_both_windows() {
         taken,
         windows.iter().copied().sum::<flashlamp_profile::Tally>() + lost
     );
+}
+
+/// Spins on a thread of its own until told to end.
+struct Spinner {
+    tid: i32,
+    go_on: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Spinner {
+    fn start() -> Self {
+        let go_on = Arc::new(AtomicBool::new(true));
+        let (to, from) = mpsc::channel();
+        let until = Arc::clone(&go_on);
+        let thread = std::thread::spawn(move || {
+            to.send(sys::tid()).unwrap();
+            while until.load(Ordering::Relaxed) {
+                spin_ms(1);
+            }
+        });
+        Self {
+            tid: from.recv().unwrap(),
+            go_on,
+            thread,
+        }
+    }
+
+    fn end(self) {
+        self.go_on.store(false, Ordering::Relaxed);
+        self.thread.join().unwrap();
+    }
+}
+
+#[test]
+fn thread_under_the_id_of_one_that_ended_is_sampled() {
+    let process = Process::current();
+    let seen = |tid, began_ns| Seen {
+        tid,
+        name: None,
+        began_ns,
+    };
+    let (first, second) = (Spinner::start(), Spinner::start());
+    let tid = second.tid;
+    for clock in [Clock::Cpu, Clock::Wall] {
+        // The lock holds the drain back: its looks know better.
+        let mut registry = process.lock();
+        let all = Plan {
+            clock,
+            threads: SessionThreads::All,
+            ..plan(1_000_000)
+        };
+        let of_all = registry.start(all, &[seen(first.tid, None)]).unwrap();
+        let one = Plan {
+            clock,
+            threads: SessionThreads::One(first.tid),
+            ..plan(1_000_000)
+        };
+        let of_one = registry.start(one, &[]).unwrap();
+        // As if the first had ended and the second begun under its id: the timers stay with
+        // the first.
+        for id in [of_all, of_one] {
+            registry.sessions.get_mut(&id).unwrap().timers[0].tid = tid;
+        }
+        let taken = |registry: &super::Registry| registry.sessions[&of_all].totals().counts.taken;
+        registry.scan_threads(&[seen(tid, Some(0))]);
+        assert!(
+            registry.sessions[&of_one].has_timer(tid),
+            "it began before it got its timers: it is the same thread"
+        );
+        let now = sys::clock_ns(libc::CLOCK_BOOTTIME);
+        registry.scan_threads(&[seen(tid, Some(now))]);
+        let before = taken(&registry);
+        assert!(
+            !registry.sessions[&of_one].has_timer(tid),
+            "the profiler of one thread does not go on to another"
+        );
+        let until = clock::monotonic_ns() + 20_000_000_000;
+        while taken(&registry) == before {
+            assert!(clock::monotonic_ns() < until, "{clock:?}: no sample");
+            spin_ms(1);
+        }
+        let slot = registry.sessions[&of_all].timers[0].thread;
+        assert_eq!(slot.tid.load(Ordering::SeqCst), tid);
+        for id in [of_all, of_one] {
+            let session = registry.finish(id).unwrap();
+            assert!(!session.losses().contains_key(losses::UNACCOUNTED));
+        }
+    }
+    first.end();
+    second.end();
 }
