@@ -1,4 +1,9 @@
 //! What there is: services, their days, their entry points.
+//!
+//! A day of the catalogue is sorted by service, type and entry point, and strangers choose all of
+//! them. So a service with a million entry points must not hide those behind it: the reader looks
+//! at the first row of each series and steps over the rest, and reads entry points afterwards,
+//! of each service as many as all others get. What a bound leaves out is said.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -7,9 +12,19 @@ use flashlamp_profile::labels;
 
 use crate::limits;
 use crate::series::Clock;
-use crate::store::keys;
-use crate::store::{ReadError, Snapshot};
+use crate::store::keys::{self, Series};
+use crate::store::{KeyRange, ReadError, Snapshot};
 use crate::time::Day;
+
+/// What has samples, as far as the bounds let it be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    /// The services, by name.
+    pub services: Vec<ServiceSummary>,
+    /// Whether that is all: no bound kept a service, a day, a clock or an entry point from being
+    /// read. Entry points that were read and only not listed are counted by each service.
+    pub complete: bool,
+}
 
 /// A service that has samples.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,85 +35,158 @@ pub struct ServiceSummary {
     pub days: Vec<Day>,
     /// The entry points of the newest day, by name, `(none)` last.
     pub entries: Vec<String>,
+    /// How many more there are. Where the catalogue is not complete, there may be more than that.
+    pub entries_more: usize,
     /// The clocks of all these days.
     pub clocks: Vec<Clock>,
-}
-
-#[derive(Debug, Default)]
-struct Gathered {
-    days: Vec<Day>,
-    newest_entries: BTreeSet<String>,
-    types: BTreeSet<String>,
 }
 
 /// Every service with its latest [`limits::INDEX_DAYS`] days that have samples, by name.
 ///
 /// Looks at whole days from the newest on, whatever lies between them, for
-/// [`limits::RANGE_DAYS_MAX`] days back.
+/// [`limits::RANGE_DAYS_MAX`] days back. Reads at most [`limits::INDEX_ROWS_MAX`] rows for the
+/// services and as many for their entry points.
 ///
 /// # Errors
 /// [`ReadError`] if the store fails.
-pub fn services(
-    snapshot: &dyn Snapshot,
-    tenant: &str,
-    today: Day,
-) -> Result<Vec<ServiceSummary>, ReadError> {
-    let mut gathered: BTreeMap<String, Gathered> = BTreeMap::new();
-    let (mut days_found, mut rows_left) = (0, limits::INDEX_ROWS_MAX);
+pub fn read(snapshot: &dyn Snapshot, tenant: &str, today: Day) -> Result<Catalogue, ReadError> {
+    let mut gathered = Gathered {
+        services: BTreeMap::new(),
+        rows_left: limits::INDEX_ROWS_MAX,
+        complete: true,
+    };
+    let mut days_found = 0;
     // A sender's clock may be a little ahead of midnight.
     let newest = today.plus(1);
     for back in 0..limits::RANGE_DAYS_MAX {
-        let day = newest.minus(back);
-        let range = keys::catalogue_days(tenant, day, day.plus(1));
-        let before = rows_left;
-        snapshot.scan_keys(&range, &mut |key| {
-            if let Some((series, _, entry)) = keys::read_catalogue(key) {
-                add_row(
-                    gathered.entry(series.service).or_default(),
-                    day,
-                    series.types,
-                    entry,
-                );
-            }
-            rows_left -= 1;
-            if rows_left > 0 {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
-        })?;
-        days_found += u64::from(rows_left < before);
-        if days_found >= limits::INDEX_DAYS || rows_left == 0 {
+        let found = gathered.add_day(snapshot, tenant, newest.minus(back))?;
+        days_found += u64::from(found);
+        if days_found >= limits::INDEX_DAYS || gathered.rows_left == 0 {
             break;
         }
     }
-    Ok(gathered
-        .into_iter()
-        .map(|(name, gathered)| gathered.into_summary(name))
-        .collect())
+    gathered.into_catalogue(snapshot, tenant)
 }
 
-fn add_row(gathered: &mut Gathered, day: Day, types: String, entry: String) {
-    if gathered.days.last() != Some(&day) {
-        gathered.days.push(day);
-    }
-    if gathered.days.first() == Some(&day) {
-        gathered.newest_entries.insert(entry);
-    }
-    gathered.types.insert(types);
+/// The days and types of each service.
+#[derive(Debug)]
+struct Gathered {
+    services: BTreeMap<String, Service>,
+    rows_left: usize,
+    complete: bool,
+}
+
+#[derive(Debug, Default)]
+struct Service {
+    days: Vec<Day>,
+    types: BTreeSet<String>,
 }
 
 impl Gathered {
-    fn into_summary(self, name: String) -> ServiceSummary {
-        let mut entries: Vec<String> = self.newest_entries.into_iter().collect();
-        entries.sort_by_key(|entry| entry == labels::NO_ENTRY);
-        let clocks = Clock::offered(self.types.iter().map(String::as_str));
-        ServiceSummary {
-            name,
-            days: self.days,
-            entries,
-            clocks,
+    /// Reads the first row of each series of a day. Returns whether there was one.
+    fn add_day(
+        &mut self,
+        snapshot: &dyn Snapshot,
+        tenant: &str,
+        day: Day,
+    ) -> Result<bool, ReadError> {
+        let mut range = keys::catalogue_days(tenant, day, day.plus(1));
+        let mut found = false;
+        while let Some(key) = snapshot.first_key(&range)? {
+            found = true;
+            if self.rows_left == 0 {
+                self.complete = false;
+                break;
+            }
+            self.rows_left -= 1;
+            let Some((series, _, _)) = keys::read_catalogue(key.as_bytes()) else {
+                // A row that no release wrote.
+                self.complete = false;
+                break;
+            };
+            range.start = self.add_series(&series, day).end;
         }
+        Ok(found)
+    }
+
+    /// Takes a series in, and says which rows are done with that: its own, or those of the whole
+    /// service where it has had its share.
+    fn add_series(&mut self, series: &Series, day: Day) -> KeyRange {
+        let of_service = keys::catalogue_of(&series.tenant, day, &series.service);
+        let is_known = self.services.contains_key(&series.service);
+        if !is_known && self.services.len() >= limits::INDEX_SERVICES_MAX {
+            self.complete = false;
+            return of_service;
+        }
+        let service = self.services.entry(series.service.clone()).or_default();
+        if service.days.last() != Some(&day) {
+            service.days.push(day);
+        }
+        if service.types.len() >= limits::INDEX_TYPES_MAX && !service.types.contains(&series.types)
+        {
+            self.complete = false;
+            return of_service;
+        }
+        service.types.insert(series.types.clone());
+        keys::catalogue_of_series(series, day)
+    }
+
+    fn into_catalogue(self, snapshot: &dyn Snapshot, tenant: &str) -> Result<Catalogue, ReadError> {
+        let count = self.services.len().max(1);
+        let share = Share {
+            rows_max: limits::INDEX_ROWS_MAX / count,
+            listed_max: limits::INDEX_ENTRIES_MAX.min(limits::INDEX_LISTED_MAX / count),
+        };
+        let mut catalogue = Catalogue {
+            services: Vec::with_capacity(count),
+            complete: self.complete,
+        };
+        for (name, service) in self.services {
+            let (entries, all_read) = match service.days.first() {
+                Some(day) => share.entries(snapshot, &keys::catalogue_of(tenant, *day, &name))?,
+                None => (BTreeSet::new(), true),
+            };
+            catalogue.complete &= all_read;
+            let entries_more = entries.len().saturating_sub(share.listed_max);
+            let mut entries: Vec<String> = entries.into_iter().take(share.listed_max).collect();
+            entries.sort_by_key(|entry| entry == labels::NO_ENTRY);
+            catalogue.services.push(ServiceSummary {
+                name,
+                days: service.days,
+                entries,
+                entries_more,
+                clocks: Clock::offered(service.types.iter().map(String::as_str)),
+            });
+        }
+        Ok(catalogue)
+    }
+}
+
+/// What each service gets of the bounds on entry points.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    rows_max: usize,
+    listed_max: usize,
+}
+
+impl Share {
+    /// The entry points in a range, and whether those are all.
+    fn entries(
+        self,
+        snapshot: &dyn Snapshot,
+        range: &KeyRange,
+    ) -> Result<(BTreeSet<String>, bool), ReadError> {
+        let (mut entries, mut rows, mut all_read) = (BTreeSet::new(), 0, true);
+        snapshot.scan_keys(range, &mut |key| {
+            if rows == self.rows_max {
+                all_read = false;
+                return ControlFlow::Break(());
+            }
+            rows += 1;
+            entries.extend(keys::read_catalogue(key).map(|(_, _, entry)| entry));
+            ControlFlow::Continue(())
+        })?;
+        Ok((entries, all_read))
     }
 }
 

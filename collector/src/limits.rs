@@ -135,8 +135,25 @@ pub const LIST_SCANNED_MAX: usize = 10_000;
 /// How many days the index page lists.
 pub const INDEX_DAYS: u64 = 14;
 
-/// The most rows of the catalogue that the index reads.
+/// The most rows of the catalogue that the index reads: once to find services, each day and type of
+/// a service being one, and once to find their entry points. A row takes a few microseconds.
 pub const INDEX_ROWS_MAX: usize = 20_000;
+
+/// The most services on the index.
+pub const INDEX_SERVICES_MAX: usize = 1_000;
+
+/// The most combinations of value types that the index looks at of one service.
+pub const INDEX_TYPES_MAX: usize = 16;
+
+/// The most entry points of one service that the index lists.
+pub const INDEX_ENTRIES_MAX: usize = 200;
+
+/// The most entry points on the index, each service having the same part of them.
+pub const INDEX_LISTED_MAX: usize = 5_000;
+
+/// The most bytes of the index page that services take, estimated by the lengths of their names:
+/// those behind are counted, and the answer of the API has them.
+pub const INDEX_PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// How many distinct reasons for loss `/metrics` names; further ones are summed as `other`.
 pub const LOSS_REASONS_MAX: usize = 32;

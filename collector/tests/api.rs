@@ -259,7 +259,7 @@ fn an_entry_point_of_the_address_is_for_samples_that_have_none() {
     let services = server.get("/api/v1/services").json();
     assert_eq!(
         services["services"][0],
-        json!({"service": "shop", "days": ["2026-11-22"], "entries": ["/jobs", "(none)"],
+        json!({"service": "shop", "days": ["2026-11-22"], "entries": ["/jobs", "(none)"], "entries_more": 0,
             "clocks": ["samples"]})
     );
 }

@@ -332,7 +332,7 @@ fn a_data_folder_that_is_gone_is_said_and_nothing_is_acknowledged() {
     }
     gone();
     let server = Server::start_in(server.stop(), |_| {});
-    let nothing = serde_json::json!({"services": []});
+    let nothing = serde_json::json!({"services": [], "complete": true});
     assert_eq!(server.get("/api/v1/services").json(), nothing);
     server.window("service=s", "main 1\n");
 }

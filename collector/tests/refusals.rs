@@ -70,7 +70,7 @@ fn check(server: &Server, headers: &[(&str, &str)], body: &[u8], status: u16, co
 fn nothing_is_stored(server: &Server) {
     assert_eq!(
         server.get("/api/v1/services").json(),
-        json!({"services": []})
+        json!({"services": [], "complete": true})
     );
     assert_eq!(
         server.get("/api/v1/profiles").json(),

@@ -177,11 +177,13 @@ fn write_index(out: &Path) -> Result<()> {
         Service {
             name: "shop",
             entries: &shop,
+            entries_more: 12,
             days: &["2026-11-22", "2026-11-21", "2026-11-20"],
         },
         Service {
             name: "mailer",
             entries: &mailer,
+            entries_more: 0,
             days: &["2026-11-22"],
         },
     ];
@@ -216,6 +218,7 @@ fn write_index(out: &Path) -> Result<()> {
         page::index(&IndexPage {
             services: &services,
             latest: &latest,
+            ..IndexPage::default()
         }),
     )?;
     write(out, "none/index.html", page::index(&IndexPage::default()))

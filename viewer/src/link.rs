@@ -11,6 +11,9 @@ use std::fmt::Write as _;
 /// The index page.
 pub const INDEX: &str = "/";
 
+/// The services as JSON.
+pub const SERVICES: &str = "/api/v1/services";
+
 /// A stretch of UTC time that has a page: the day or the hour.
 ///
 /// The text is the one of the route: `2026-11-22` for a day, `2026-11-22T10` for an hour.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::params::{self, Path};
 use super::{flamegraph, profiles as profile_routes};
 use crate::aggregate::query::{self, Answer, Query};
-use crate::catalogue::{self, ServiceSummary};
+use crate::catalogue::{self, Catalogue, ServiceSummary};
 use crate::error::{ApiError, Code};
 use crate::limits;
 use crate::profiles::{self, Filter, Meta};
@@ -25,15 +25,16 @@ use crate::time::{Day, Hour};
 pub(super) async fn index(State(state): State<AppState>) -> Result<Response, ApiError> {
     let today = Day::of(state.clock.now());
     let work = move |snapshot: &dyn Snapshot| {
-        let services = catalogue::services(snapshot, TENANT, today)?;
+        let found = catalogue::read(snapshot, TENANT, today)?;
         let latest =
             profiles::latest(snapshot, TENANT, &Filter::default(), limits::INDEX_PROFILES)?;
-        Ok(super::html(index_page(&services, &latest)))
+        Ok(super::html(index_page(&found, &latest)))
     };
     state.read(work).await
 }
 
-fn index_page(services: &[ServiceSummary], latest: &[Meta]) -> String {
+fn index_page(found: &Catalogue, latest: &[Meta]) -> String {
+    let services = fitting(&found.services);
     let days: Vec<Vec<String>> = services
         .iter()
         .map(|service| service.days.iter().map(ToString::to_string).collect())
@@ -52,12 +53,13 @@ fn index_page(services: &[ServiceSummary], latest: &[Meta]) -> String {
                 .collect()
         })
         .collect();
-    let services: Vec<page::Service<'_>> = services
+    let shown: Vec<page::Service<'_>> = services
         .iter()
         .zip(entries.iter().zip(&days))
         .map(|(service, (entries, days))| page::Service {
             name: &service.name,
             entries,
+            entries_more: service.entries_more,
             days,
         })
         .collect();
@@ -74,9 +76,29 @@ fn index_page(services: &[ServiceSummary], latest: &[Meta]) -> String {
         })
         .collect();
     page::index(&IndexPage {
-        services: &services,
+        services: &shown,
+        services_more: found.services.len() - services.len(),
+        is_cut: !found.complete,
         latest: &latest,
     })
+}
+
+/// The services that fit on the page: each name stands in a link, where a byte may take three, and
+/// beside it.
+fn fitting(services: &[ServiceSummary]) -> &[ServiceSummary] {
+    let mut left = limits::INDEX_PAGE_BYTES_MAX;
+    let fits = |service: &&ServiceSummary| {
+        let link = 100 + 4 * service.name.len();
+        let entries: usize = service
+            .entries
+            .iter()
+            .map(|entry| link + 9 * entry.len())
+            .sum();
+        let bytes = link * (1 + service.days.len()) + entries;
+        left.checked_sub(bytes).map(|rest| left = rest).is_some()
+    };
+    let count = services.iter().take_while(fits).count();
+    services.get(..count).unwrap_or(services)
 }
 
 /// `/profile/ID`: one request.

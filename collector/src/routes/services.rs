@@ -13,14 +13,15 @@ use crate::state::AppState;
 use crate::store::keys::TENANT;
 use crate::time::Day;
 
-/// Services, their days and their entry points.
+/// Services, their days and their entry points, and whether that is all.
 pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json<Value>, ApiError> {
     let Nothing {} = super::query(&uri)?;
     let today = Day::of(state.clock.now());
-    let services = state
-        .read(move |snapshot| Ok(catalogue::services(snapshot, TENANT, today)?))
+    let found = state
+        .read(move |snapshot| Ok(catalogue::read(snapshot, TENANT, today)?))
         .await?;
-    let rows: Vec<Value> = services
+    let rows: Vec<Value> = found
+        .services
         .iter()
         .map(|service| {
             let days: Vec<String> = service.days.iter().map(ToString::to_string).collect();
@@ -29,9 +30,12 @@ pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json
                 "service": service.name,
                 "days": days,
                 "entries": service.entries,
+                "entries_more": service.entries_more,
                 "clocks": clocks,
             })
         })
         .collect();
-    Ok(Json(json!({ "services": rows })))
+    Ok(Json(
+        json!({ "services": rows, "complete": found.complete }),
+    ))
 }

@@ -158,6 +158,17 @@ pub fn catalogue_of(tenant: &str, day: Day, service: &str) -> KeyRange {
     KeyRange::prefix(prefix.as_bytes())
 }
 
+/// The catalogue of one series on one day.
+pub fn catalogue_of_series(series: &Series, day: Day) -> KeyRange {
+    let prefix = Writer::new(CATALOGUE)
+        .text(&series.tenant)
+        .u64(day.number())
+        .text(&series.service)
+        .text(&series.types)
+        .finish();
+    KeyRange::prefix(prefix.as_bytes())
+}
+
 /// Reads a catalogue row's key back: the series, the day, the entry.
 pub fn read_catalogue(key: &[u8]) -> Option<(Series, Day, String)> {
     let mut reader = Reader::new(key, CATALOGUE)?;
@@ -386,6 +397,18 @@ mod tests {
             let range = deltas(&a, Hour::from_number(from), Hour::from_number(until));
             let key = delta(&b, Hour::from_number(hour), "w");
             prop_assert_eq!(range.contains(&key), a == b && from <= hour && hour < until);
+        }
+
+        #[test]
+        fn what_follows_a_series_of_the_catalogue_is_the_next_one(
+            a in (series(), "[ab\u{0}]{0,3}"), b in (series(), "[ab\u{0}]{0,3}"),
+        ) {
+            let day = Day::from_number(7);
+            let order = |one: &Series| (one.tenant.clone(), one.service.clone(), one.types.clone());
+            let next = catalogue_of_series(&a.0, day).end;
+            let key = catalogue(&b.0, day, &b.1);
+            prop_assert_eq!(key >= next, order(&b.0) > order(&a.0));
+            prop_assert_eq!(catalogue_of_series(&a.0, day).contains(&key), a.0 == b.0);
         }
 
         #[test]

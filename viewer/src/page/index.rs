@@ -20,6 +20,7 @@ pub fn index(page: &IndexPage<'_>) -> String {
             (no_services())
         } @else {
             div.services { @for service in page.services { (card(service)) } }
+            (left_out(page))
         }
         section.latest {
             h2 { "Latest requests" }
@@ -72,8 +73,29 @@ fn card(service: &Service<'_>) -> Markup {
                     }
                 }
             }
+            @if service.entries_more > 0 {
+                p { small { "Entry points not listed: " (count(service.entries_more)) } }
+            }
         }
     }
+}
+
+/// Says what is not on the page, where something is not.
+fn left_out(page: &IndexPage<'_>) -> Markup {
+    html! {
+        @if page.services_more > 0 {
+            p { "Services not listed: " (count(page.services_more)) ", see "
+                a href=(link::SERVICES) { (link::SERVICES) } }
+        }
+        @if page.is_cut {
+            p { "There is more than can be listed here: services, days or entry points are left "
+                "out. Each has its page all the same." }
+        }
+    }
+}
+
+fn count(number: usize) -> String {
+    format::count(u64::try_from(number).unwrap_or(u64::MAX))
 }
 
 fn requests(latest: &[RequestRow<'_>]) -> Markup {

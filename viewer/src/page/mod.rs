@@ -27,6 +27,10 @@ pub use crate::link::{Bucket, Direction};
 pub struct IndexPage<'a> {
     /// The services, in the order to show.
     pub services: &'a [Service<'a>],
+    /// How many more services there are that the page does not show.
+    pub services_more: usize,
+    /// Whether there are services, days or entry points that are neither shown nor counted as more.
+    pub is_cut: bool,
     /// The latest request profiles, newest first.
     pub latest: &'a [RequestRow<'a>],
 }
@@ -38,6 +42,8 @@ pub struct Service<'a> {
     pub name: &'a str,
     /// Its entry points, in the order to show. They link to the newest of `days`.
     pub entries: &'a [Entry<'a>],
+    /// How many more entry points there are that the page does not show.
+    pub entries_more: usize,
     /// The days that have samples, as `YYYY-MM-DD`, newest first.
     pub days: &'a [&'a str],
 }

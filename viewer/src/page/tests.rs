@@ -280,12 +280,37 @@ fn the_index_leads_to_everything_and_says_what_to_do_when_empty() {
     let service = Service {
         name: "shop",
         entries: &entries,
+        entries_more: 1_234,
         days: &["2026-11-22", "2026-11-21"],
     };
-    let html = index(&IndexPage {
+    let page = IndexPage {
         services: &[service],
+        services_more: 5_678,
+        is_cut: true,
         latest: &[row],
+    };
+    let html = index(&page);
+    for expected in [
+        "Entry points not listed: 1,234",
+        "Services not listed: 5,678",
+        "more than can be",
+    ] {
+        assert!(html.contains(expected), "{expected} is not in {html}");
+    }
+    let whole = Service {
+        entries_more: 0,
+        ..service
+    };
+    let all = index(&IndexPage {
+        services: &[whole],
+        services_more: 0,
+        is_cut: false,
+        ..page
     });
+    assert!(
+        !all.contains("not listed") && !all.contains("more than"),
+        "{all}"
+    );
     let addresses = addresses(&html);
     for expected in [
         format!("/profile/{ID}"),
@@ -325,7 +350,9 @@ proptest! {
             stored: Tally::default(), lost: Tally::default(),
         };
         let entries = [Entry { name: &name, share: Some(0.5) }];
-        let service = Service { name: &name, entries: &entries, days: &[&name] };
+        let service = Service {
+            name: &name, entries: &entries, entries_more: 1, days: &[&name],
+        };
         let request = ProfilePage {
             id: &name, name: &name, service: &name, entry: Some(&name), clock: &name,
             ..profile_page(&profile)
@@ -336,7 +363,9 @@ proptest! {
             clock: &name, ..aggregate_page(&profile)
         };
         let pages = [
-            index(&IndexPage { services: &[service], latest: &[row] }),
+            index(&IndexPage {
+                services: &[service], services_more: 1, is_cut: true, latest: &[row],
+            }),
             profile::render(&request, true).unwrap(),
             profile::render(&request, false).unwrap(),
             aggregate(&day).unwrap(),
