@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{Batch, Commit, Key, KeyRange, ReadError, Snapshot, Store, Visit, WriteError};
 
@@ -127,6 +127,24 @@ impl SqliteSnapshot<'_> {
             .as_ref()
             .expect("a snapshot holds its connection until it is dropped")
     }
+
+    /// Hands what `sql` selects of a range to `visit`, row by row, until it breaks off.
+    fn rows(
+        &self,
+        sql: &str,
+        range: &KeyRange,
+        visit: &mut dyn FnMut(&Row<'_>) -> rusqlite::Result<ControlFlow<()>>,
+    ) -> Result<(), ReadError> {
+        let mut read = || {
+            let mut statement = self.connection().prepare_cached(sql)?;
+            let mut rows = statement.query([range.start.as_bytes(), range.end.as_bytes()])?;
+            while let Some(row) = rows.next()?
+                && visit(row)?.is_continue()
+            {}
+            Ok(())
+        };
+        read().map_err(read_error)
+    }
 }
 
 impl Drop for SqliteSnapshot<'_> {
@@ -154,27 +172,10 @@ impl Snapshot for SqliteSnapshot<'_> {
     }
 
     fn scan(&self, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), ReadError> {
-        let mut statement = self
-            .connection()
-            .prepare_cached("SELECT key, value FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key")
-            .map_err(read_error)?;
-        let mut rows = statement
-            .query([range.start.as_bytes(), range.end.as_bytes()])
-            .map_err(read_error)?;
-        while let Some(row) = rows.next().map_err(read_error)? {
-            let key = row
-                .get_ref(0)
-                .and_then(|field| Ok(field.as_blob()?))
-                .map_err(read_error)?;
-            let value = row
-                .get_ref(1)
-                .and_then(|field| Ok(field.as_blob()?))
-                .map_err(read_error)?;
-            if visit(key, value).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        let sql = "SELECT key, value FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key";
+        self.rows(sql, range, &mut |row| {
+            Ok(visit(blob(row, 0)?, blob(row, 1)?))
+        })
     }
 
     fn first_key(&self, range: &KeyRange) -> Result<Option<Key>, ReadError> {
@@ -191,24 +192,14 @@ impl Snapshot for SqliteSnapshot<'_> {
         range: &KeyRange,
         visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        let mut statement = self
-            .connection()
-            .prepare_cached("SELECT key FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key")
-            .map_err(read_error)?;
-        let mut rows = statement
-            .query([range.start.as_bytes(), range.end.as_bytes()])
-            .map_err(read_error)?;
-        while let Some(row) = rows.next().map_err(read_error)? {
-            let key = row
-                .get_ref(0)
-                .and_then(|field| Ok(field.as_blob()?))
-                .map_err(read_error)?;
-            if visit(key).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        let sql = "SELECT key FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key";
+        self.rows(sql, range, &mut |row| Ok(visit(blob(row, 0)?)))
     }
+}
+
+/// One column of a row, without a copy.
+fn blob<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<&'r [u8]> {
+    Ok(row.get_ref(column)?.as_blob()?)
 }
 
 fn read_error(error: rusqlite::Error) -> ReadError {
