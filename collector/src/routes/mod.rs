@@ -175,7 +175,7 @@ fn html(page: String) -> Response {
 }
 
 /// Reads the query of a request. Each type says whether it takes parameters that it does not know:
-/// those of the API do not, so that a misspelt one is not taken for an absent one; pages do, because
+/// those of the API do not, so that a misspelt one is not taken for an absent one; pages do, as
 /// their graphs keep zoom and search there.
 fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
     if !params::is_utf8(uri.query().unwrap_or("")) {

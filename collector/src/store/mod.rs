@@ -214,7 +214,7 @@ impl Commit {
 /// What a scan hands each row to: the key and the value. `Break` ends the scan.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
-/// The table in one instant.
+/// The table in one instant: that of the call of [`Store::snapshot`].
 pub trait Snapshot {
     /// The value at `key`.
     ///

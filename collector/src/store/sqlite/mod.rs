@@ -94,7 +94,7 @@ impl Store for SqliteStore {
             return Err(ReadError::Gone);
         }
         let connection = self.reader().map_err(read_error)?;
-        connection.execute_batch("BEGIN").map_err(read_error)?;
+        begin(&connection).map_err(read_error)?;
         Ok(Box::new(SqliteSnapshot {
             store: self,
             connection: Some(connection),
@@ -195,6 +195,14 @@ impl Snapshot for SqliteSnapshot<'_> {
         let sql = "SELECT key FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key";
         self.rows(sql, range, &mut |row| Ok(visit(blob(row, 0)?)))
     }
+}
+
+/// Begins a transaction that sees the table as it is now. `BEGIN` alone would let it see the table
+/// of its first read, however much later.
+fn begin(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("BEGIN")?;
+    let mut first = connection.prepare_cached("SELECT 1 FROM kv LIMIT 1")?;
+    first.exists([]).map(drop)
 }
 
 /// One column of a row, without a copy.

@@ -108,6 +108,21 @@ fn what_was_acknowledged_is_there_after_reopening() {
     assert_eq!(names(&open(folder.path())), ["a"]);
 }
 
+#[test]
+fn a_snapshot_sees_the_instant_in_which_it_was_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let before = store.snapshot().unwrap();
+    put(&store, "a", b"1");
+    let after = store.snapshot().unwrap();
+    put(&store, "b", b"2");
+    let sees = |snapshot: &dyn Snapshot| {
+        ["a", "b"].map(|name| snapshot.get(&key(name)).unwrap().is_some())
+    };
+    assert_eq!(sees(&*before), [false, false]);
+    assert_eq!(sees(&*after), [true, false]);
+}
+
 /// Writes a row, which must be refused because the data is gone, and is not there to be read.
 fn is_gone(store: &SqliteStore) {
     let mut batch = Batch::new();
