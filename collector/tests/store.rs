@@ -18,6 +18,7 @@ use flashlamp_profile::{
     encode, labels,
 };
 use proptest::prelude::*;
+use tempfile::TempDir;
 
 const SERVICE: &str = "shop";
 const ENTRIES: [&str; 2] = ["/a", "/b"];
@@ -36,6 +37,16 @@ struct Sent {
     lost: u64,
     with_wall: bool,
 }
+
+/// One sample of the first hour.
+const ONE: Sent = Sent {
+    hour: 0,
+    entry: 0,
+    function: 0,
+    events: 1,
+    lost: 0,
+    with_wall: false,
+};
 
 impl Sent {
     fn hour(self) -> Hour {
@@ -205,21 +216,20 @@ fn check(store: &dyn Store, sent: &[Sent]) {
 }
 
 fn series(with_wall: bool) -> Series {
-    let sent = Sent {
-        hour: 0,
-        entry: 0,
-        function: 0,
-        events: 1,
-        lost: 0,
-        with_wall,
-    };
-    sent.window().series
+    Sent { with_wall, ..ONE }.window().series
 }
 
 fn send(store: &dyn Store, sent: Sent) {
     let id = random::hex(&random::id());
     let batch = sent.window().batch(None, &id, first_hour().start());
     store.write(batch).unwrap().wait().unwrap();
+}
+
+/// A store with nothing in it, and its folder.
+fn empty() -> (TempDir, SqliteStore) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
+    (folder, store)
 }
 
 fn plan(store: &dyn Store, act: &Act) -> Option<Step> {
@@ -250,8 +260,7 @@ proptest! {
 
     #[test]
     fn sums_are_exact_in_every_interleaving(acts in prop::collection::vec(act(), 1..40)) {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
+        let (_folder, store) = empty();
         let (mut sent, mut planned): (Vec<Sent>, Vec<Step>) = (Vec::new(), Vec::new());
         for act in &acts {
             match act {
@@ -283,18 +292,15 @@ proptest! {
 
 #[test]
 fn two_compactors_at_once_lose_and_double_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let store: Arc<dyn Store> =
-        Arc::new(SqliteStore::open(folder.path(), Options::default()).unwrap());
+    let (_folder, store) = empty();
+    let store: Arc<dyn Store> = Arc::new(store);
     let mut all = Vec::new();
     for number in 0..120_u64 {
         let one = Sent {
             hour: number % 3,
-            entry: 0,
             function: number % 2,
-            events: 1,
             lost: 1,
-            with_wall: false,
+            ..ONE
         };
         all.push(one);
     }
@@ -318,18 +324,9 @@ fn two_compactors_at_once_lose_and_double_nothing() {
 
 #[test]
 fn a_closed_hour_ends_as_one_part() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
-    let one = Sent {
-        hour: 0,
-        entry: 0,
-        function: 0,
-        events: 1,
-        lost: 0,
-        with_wall: false,
-    };
+    let (_folder, store) = empty();
     for _ in 0..5 {
-        send(&store, one);
+        send(&store, ONE);
     }
     // The hour is open and has few deltas: nothing is due.
     assert_eq!(
@@ -340,7 +337,7 @@ fn a_closed_hour_ends_as_one_part() {
         compact::pass(&store, first_hour().plus(2).start(), &|| true).unwrap(),
         1
     );
-    send(&store, one);
+    send(&store, ONE);
     // Late data of a closed hour: its delta, then the two parts of the hour.
     assert_eq!(
         compact::pass(&store, first_hour().plus(2).start(), &|| true).unwrap(),
@@ -355,13 +352,12 @@ fn a_closed_hour_ends_as_one_part() {
         compact::pass(&store, first_hour().plus(25).start(), &|| true).unwrap(),
         0
     );
-    check(&store, &[one; 6]);
+    check(&store, &[ONE; 6]);
 }
 
 #[test]
 fn an_open_hour_is_merged_as_it_grows() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
+    let (_folder, store) = empty();
     let one = Sent {
         hour: 0,
         entry: 1,
@@ -382,17 +378,8 @@ fn an_open_hour_is_merged_as_it_grows() {
 
 #[test]
 fn markers_go_when_their_windows_would_be_refused_as_late() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
-    let one = Sent {
-        hour: 0,
-        entry: 0,
-        function: 0,
-        events: 1,
-        lost: 0,
-        with_wall: false,
-    };
-    let now = one.hour().start();
+    let (_folder, store) = empty();
+    let now = ONE.hour().start();
     let ahead = Timestamp::from_nanos(now.as_nanos() + 1_000 * 3_600_000_000_000);
     let identities = [
         ("past", Some(now)),
@@ -401,7 +388,7 @@ fn markers_go_when_their_windows_would_be_refused_as_late() {
     ]
     .map(|(key, claimed)| Identity::new(key.to_owned(), claimed, b"body"));
     for identity in &identities {
-        let batch = one.window().batch(Some(identity), &identity.key, now);
+        let batch = ONE.window().batch(Some(identity), &identity.key, now);
         store.write(batch).unwrap().wait().unwrap();
     }
     let left = || {
@@ -411,7 +398,7 @@ fn markers_go_when_their_windows_would_be_refused_as_late() {
         identities.each_ref().map(there)
     };
     let sweep = |hours| {
-        let now = one.hour().plus(hours).start();
+        let now = ONE.hour().plus(hours).start();
         compact::sweep_markers(&store, now, &|| true).unwrap()
     };
     assert_eq!(sweep(26), 0);
@@ -422,21 +409,13 @@ fn markers_go_when_their_windows_would_be_refused_as_late() {
     );
     assert_eq!(sweep(27), 3);
     assert_eq!(left(), [false, false, false]);
-    check(&store, &[one; 3]);
+    check(&store, &[ONE; 3]);
 }
 
 #[test]
 fn a_damaged_row_does_not_keep_the_others_from_being_merged() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
-    let good = Sent {
-        hour: 1,
-        entry: 0,
-        function: 0,
-        events: 1,
-        lost: 0,
-        with_wall: false,
-    };
+    let (_folder, store) = empty();
+    let good = Sent { hour: 1, ..ONE };
     let mut batch = Batch::new();
     let broken = keys::delta(&good.window().series, first_hour(), "broken");
     batch.put(broken.clone(), vec![1, 0, 0, 0, 9, b'{']);
