@@ -40,6 +40,11 @@ pub(super) async fn profile(
     mut body: Body,
 ) -> Result<Response, ApiError> {
     let stored = store_profile(&state, &uri, &headers, &mut body).await;
+    settled(stored, body).await
+}
+
+/// Hands on what became of a body. What is left of a refused one is read away first.
+async fn settled(stored: Result<Response, ApiError>, mut body: Body) -> Result<Response, ApiError> {
     if stored.is_err() {
         body::discard(&mut body).await;
     }
@@ -131,10 +136,7 @@ pub(super) async fn samples(
     mut body: Body,
 ) -> Result<Response, ApiError> {
     let stored = store_samples(&state, &uri, &headers, &mut body).await;
-    if stored.is_err() {
-        body::discard(&mut body).await;
-    }
-    stored
+    settled(stored, body).await
 }
 
 async fn store_samples(
