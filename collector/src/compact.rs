@@ -17,7 +17,7 @@ use tracing::{debug, error, info};
 
 use crate::aggregate::query::QueryError;
 use crate::aggregate::window::read_marker;
-use crate::aggregate::{Row, Sum};
+use crate::aggregate::{Row, RowError, Sum};
 use crate::clock::Clock;
 use crate::error::chain;
 use crate::limits;
@@ -68,12 +68,13 @@ pub fn merge_deltas(
     let value = sum.encode();
     let mut batch = Batch::new();
     for bucket in [Bucket::Hour(hour), Bucket::Day(hour.day())] {
-        batch.put_if_absent(keys::part(series, bucket, random::id()), value.clone());
+        put_part(&mut batch, series, bucket, value.clone())?;
     }
     Ok(Some(step(series, Bucket::Hour(hour), inputs, batch)))
 }
 
-/// Plans the merge of a bucket's parts into one. `None` where there are fewer than two.
+/// Plans the merge of a bucket's parts into one, but for those that are full
+/// ([`limits::PART_FULL_BYTES`]). `None` where there are fewer than two.
 ///
 /// # Errors
 /// [`QueryError`] if the rows cannot be read.
@@ -82,15 +83,28 @@ pub fn merge_parts(
     series: &Series,
     bucket: Bucket,
 ) -> Result<Option<Step>, QueryError> {
-    let range = keys::parts(series, bucket);
+    let range = keys::open_parts(series, bucket);
     match read_rows(snapshot, &range, limits::COMPACT_DELTAS_MAX)? {
         Some((inputs, sum)) if inputs.len() > 1 => {
             let mut batch = Batch::new();
-            batch.put_if_absent(keys::part(series, bucket, random::id()), sum.encode());
+            put_part(&mut batch, series, bucket, sum.encode())?;
             Ok(Some(step(series, bucket, inputs, batch)))
         }
         _ => Ok(None),
     }
+}
+
+/// Adds a part to a batch, under a new id.
+fn put_part(
+    batch: &mut Batch,
+    series: &Series,
+    bucket: Bucket,
+    value: Vec<u8>,
+) -> Result<(), RowError> {
+    let full = Row::uncompressed_bytes(&value)? >= limits::PART_FULL_BYTES;
+    let id = keys::part_id(random::id(), full);
+    batch.put_if_absent(keys::part(series, bucket, id), value);
+    Ok(())
 }
 
 fn step(series: &Series, bucket: Bucket, inputs: Vec<Key>, mut batch: Batch) -> Step {
@@ -106,30 +120,52 @@ fn step(series: &Series, bucket: Bucket, inputs: Vec<Key>, mut batch: Batch) -> 
     }
 }
 
-/// Reads and sums the first rows of a range, at least two where there are two.
+/// Reads and sums the first rows of a range: what fits into [`limits::COMPACT_BYTES_MAX`], and at
+/// least one. Any two parts that are not full fit.
 fn read_rows(
     snapshot: &dyn Snapshot,
     range: &KeyRange,
     count_max: usize,
 ) -> Result<Option<(Vec<Key>, Row)>, QueryError> {
-    let (mut inputs, mut sum, mut bytes) = (Vec::new(), Sum::default(), 0);
+    let mut inputs = Inputs::default();
     let mut failure = None;
     snapshot.scan(range, &mut |key, value| {
-        bytes += value.len();
-        if inputs.len() >= count_max || (inputs.len() >= 2 && bytes > limits::COMPACT_BYTES_MAX) {
-            return ControlFlow::Break(());
-        }
-        let added = Row::decode(value).and_then(|row| sum.add(&row, &row.profile));
-        if let Err(error) = added {
+        inputs.add(key, value, count_max).unwrap_or_else(|error| {
             failure = Some(error);
-            return ControlFlow::Break(());
-        }
-        inputs.push(Key::from_scan(key));
-        ControlFlow::Continue(())
+            ControlFlow::Break(())
+        })
     })?;
     match failure {
         Some(error) => Err(error.into()),
-        None => Ok(sum.finish().map(|row| (inputs, row))),
+        None => Ok(inputs.sum.finish().map(|row| (inputs.keys, row))),
+    }
+}
+
+/// The rows of one step.
+#[derive(Default)]
+struct Inputs {
+    keys: Vec<Key>,
+    sum: Sum,
+    uncompressed_bytes: usize,
+}
+
+impl Inputs {
+    /// Adds a row, or ends the scan where it does not fit.
+    fn add(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        count_max: usize,
+    ) -> Result<ControlFlow<()>, RowError> {
+        self.uncompressed_bytes += Row::uncompressed_bytes(value)?;
+        let too_large = self.uncompressed_bytes > limits::COMPACT_BYTES_MAX;
+        if self.keys.len() >= count_max || (too_large && !self.keys.is_empty()) {
+            return Ok(ControlFlow::Break(()));
+        }
+        let row = Row::decode(value)?;
+        self.sum.add(&row, &row.profile)?;
+        self.keys.push(Key::from_scan(key));
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -285,7 +321,7 @@ fn parts_are_due(
         limits::COMPACT_PARTS_MIN
     };
     let mut count = 0;
-    snapshot(store)?.scan_keys(&keys::parts(series, bucket), &mut |_| {
+    snapshot(store)?.scan_keys(&keys::open_parts(series, bucket), &mut |_| {
         count += 1;
         if count < enough {
             ControlFlow::Continue(())

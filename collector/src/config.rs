@@ -31,6 +31,10 @@ pub struct Config {
     pub store: sqlite::Options,
     /// What all bodies being decoded may take together: [`limits::DECODE_BUDGET_BYTES`].
     pub decode_budget_bytes: u64,
+    /// What each small answer may take: [`limits::SMALL_ANSWER_BYTES`].
+    pub small_answer_bytes: u64,
+    /// What an answer may take that is not small: [`limits::LARGE_ANSWER_BYTES`].
+    pub large_answer_bytes: u64,
     /// How long a body may take to arrive: [`limits::BODY_TIME_MAX`].
     pub body_time_max: Duration,
     /// Whether deltas are merged in the background. Off only in tests that merge by hand.
@@ -48,6 +52,8 @@ impl Config {
             clock: Clock::system(),
             store: sqlite::Options::default(),
             decode_budget_bytes: limits::DECODE_BUDGET_BYTES,
+            small_answer_bytes: limits::SMALL_ANSWER_BYTES,
+            large_answer_bytes: limits::LARGE_ANSWER_BYTES,
             body_time_max: limits::BODY_TIME_MAX,
             compact_in_background: true,
         }

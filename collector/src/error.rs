@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use flashlamp_profile::DecodeError;
 use tracing::error;
 
+use crate::allowance::AllowanceError;
+use crate::budget::BudgetError;
 use crate::limits;
 use crate::store::{ReadError, WriteError};
 
@@ -90,6 +92,8 @@ codes! {
     TooManyFrames = "too_many_frames", PAYLOAD_TOO_LARGE;
     /// `Content-Encoding` is none of identity, gzip and zstd.
     UnsupportedEncoding = "unsupported_encoding", UNSUPPORTED_MEDIA_TYPE;
+    /// The answer would take more memory than all answers together may.
+    AnswerTooLarge = "answer_too_large", UNPROCESSABLE_ENTITY;
     /// The window ended longer ago than late data is taken.
     TooLate = "too_late", UNPROCESSABLE_ENTITY;
     /// Something failed inside; the log has it.
@@ -210,6 +214,32 @@ impl From<DecodeError> for ApiError {
             status,
             code,
             detail: chain(&error),
+        }
+    }
+}
+
+impl From<BudgetError> for ApiError {
+    /// For a body: a bound of its own keeps each within the budget.
+    fn from(_error: BudgetError) -> Self {
+        Self::overloaded()
+    }
+}
+
+impl From<AllowanceError> for ApiError {
+    fn from(error: AllowanceError) -> Self {
+        match error {
+            AllowanceError::Budget(BudgetError::TooLarge { bytes_max }) => {
+                let detail = format!(
+                    "this answer takes more than {} MiB of memory; \
+                     ask for one entry point or a shorter time",
+                    bytes_max >> 20
+                );
+                Self::new(Code::AnswerTooLarge, detail)
+            }
+            // Who has gone does not see it; what was outgrown is begun again.
+            AllowanceError::Budget(BudgetError::Taken)
+            | AllowanceError::Outgrown { .. }
+            | AllowanceError::Unwanted => Self::overloaded(),
         }
     }
 }

@@ -31,6 +31,8 @@
 #![forbid(unsafe_code)]
 
 pub mod aggregate;
+pub mod allowance;
+pub mod budget;
 pub mod catalogue;
 pub mod clock;
 pub mod compact;

@@ -96,7 +96,26 @@ pub const COMMIT_BATCHES_MAX: usize = 256;
 pub const COMMIT_BYTES_MAX: usize = 16 << 20;
 
 /// How many queries and pages are computed at once; further ones wait their turn.
-pub const READS_MAX: usize = 8;
+pub const READS_MAX: usize = 4;
+
+/// What a small answer may take, from the rows that are read to the last byte that is sent. The
+/// flame graph of a day of some ten thousand stacks takes less.
+pub const SMALL_ANSWER_BYTES: u64 = 64 << 20;
+
+/// How many small answers fit into the memory for all that are being made or sent.
+pub const SMALL_ANSWERS: u64 = READS_MAX as u64;
+
+/// What the one large answer may take that is being made, with those that are still being sent.
+pub const LARGE_ANSWER_BYTES: u64 = 512 << 20;
+
+/// How much more memory a stored profile takes while it is unpacked than its uncompressed bytes.
+pub const UNPACKED_FACTOR: usize = 10;
+
+/// How much memory a node of a call tree takes, with what finds it while the tree grows.
+pub const TREE_NODE_BYTES: usize = 192;
+
+/// How much of an answer is handed to the connection at a time.
+pub const SENT_PIECE_BYTES: usize = 64 << 10;
 
 /// How many requests wait for a read before others are turned away.
 pub const READS_WAITING_MAX: usize = 256;
@@ -107,8 +126,15 @@ pub const RANGE_DAYS_MAX: u64 = 400;
 /// How many deltas of one hour are merged in one step, which bounds the step's memory.
 pub const COMPACT_DELTAS_MAX: usize = 256;
 
-/// How many stored bytes one merging step reads.
-pub const COMPACT_BYTES_MAX: usize = 32 << 20;
+/// How many bytes of samples, uncompressed, one merging step reads, if it can do with fewer than
+/// two rows of half of it. A step takes some ten times as much memory.
+pub const COMPACT_BYTES_MAX: usize = 16 << 20;
+
+/// From how many bytes of samples on, uncompressed, a part is full and not merged any more.
+///
+/// So no row takes more memory than a read may, however wide a day is. Any two that are not full
+/// fit into one step.
+pub const PART_FULL_BYTES: usize = COMPACT_BYTES_MAX / 2;
 
 /// How many deltas an hour that is still open gathers before they are merged.
 pub const COMPACT_DELTAS_MIN: usize = 32;

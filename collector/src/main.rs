@@ -10,6 +10,11 @@ use flashlamp_collector::config::{Cli, Command};
 use flashlamp_collector::{Collector, shutdown};
 use tracing_subscriber::EnvFilter;
 
+/// Gives back to the system what large bodies and answers took. The one of glibc keeps it, in as
+/// many arenas as there were threads at work.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let Err(error) = run(Cli::parse()) else {
         return ExitCode::SUCCESS;

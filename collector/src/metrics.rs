@@ -59,6 +59,8 @@ pub struct Gauges {
     pub queued: u64,
     /// Bytes that bodies being decoded take.
     pub decoding_bytes: u64,
+    /// Bytes that answers being made or sent take.
+    pub answers_bytes: u64,
     /// Bytes of the data folder.
     pub disk_bytes: u64,
     /// Now, in nanoseconds since the epoch.
@@ -173,6 +175,8 @@ impl Metrics {
             help,
             gauges.decoding_bytes,
         );
+        let help = "Bytes that answers being made or sent take.";
+        out.gauge("flashlamp_answers_bytes", help, gauges.answers_bytes);
         out.gauge(
             "flashlamp_store_bytes",
             "Bytes of the data folder.",

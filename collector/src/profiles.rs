@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
-use crate::aggregate::{RowError, pack, unpack};
+use crate::aggregate::{RowError, pack, unpack, unpacking_bytes};
+use crate::allowance::{Allowance, AllowanceError};
 use crate::error::chain;
 use crate::limits;
 use crate::random;
@@ -138,6 +139,9 @@ pub enum ProfileError {
     /// The samples cannot be read.
     #[error(transparent)]
     Samples(#[from] RowError),
+    /// The samples take too much memory, or nobody waits for them.
+    #[error(transparent)]
+    Allowance(#[from] AllowanceError),
 }
 
 impl Meta {
@@ -256,7 +260,7 @@ pub fn meta(
     bytes.map(|bytes| read_meta(&bytes)).transpose()
 }
 
-/// The samples of one request profile.
+/// The samples of one request profile. `allowance` holds what they take.
 ///
 /// # Errors
 /// As [`ProfileError`].
@@ -264,12 +268,18 @@ pub fn samples(
     snapshot: &dyn Snapshot,
     tenant: &str,
     id: ProfileId,
+    allowance: &mut Allowance,
 ) -> Result<Option<Profile>, ProfileError> {
     let Some(bytes) = snapshot.get(&keys::profile_blob(tenant, id.0))? else {
         return Ok(None);
     };
     match bytes.split_first() {
-        Some((&BLOB_VERSION, packed)) => Ok(Some(unpack(packed)?)),
+        Some((&BLOB_VERSION, packed)) => {
+            allowance.set(bytes.len() + unpacking_bytes(packed)?)?;
+            let profile = unpack(packed)?;
+            allowance.set(profile.heap_bytes())?;
+            Ok(Some(profile))
+        }
         Some((&found, _)) => Err(ProfileError::NewerVersion {
             found: found.into(),
         }),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use flashlamp_collector::aggregate::query::{self, Query};
 use flashlamp_collector::aggregate::window::{Identity, Span, Window};
+use flashlamp_collector::allowance::Allowance;
 use flashlamp_collector::compact::{self, Step};
 use flashlamp_collector::random;
 use flashlamp_collector::series::Clock;
@@ -177,7 +178,7 @@ fn answer(store: &dyn Store, from: u64, until: u64, entry: Option<usize>) -> Exp
         until: first_hour().plus(until),
     };
     let snapshot = store.snapshot().unwrap();
-    let Some(answer) = query::read(&*snapshot, &query).unwrap() else {
+    let Some(answer) = query::read(&*snapshot, &query, &mut Allowance::unlimited()).unwrap() else {
         return Expected::default();
     };
     let folded = encode::folded(&answer.profile, answer.column);

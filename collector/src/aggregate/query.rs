@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use flashlamp_profile::{Column, Profile, Tally, labels, with_label};
 
 use super::row::{Row, RowError, Sum, Tallies};
+use crate::allowance::{Allowance, AllowanceError};
 use crate::series::{self, Clock, Measure};
 use crate::store::keys::{self, Series};
 use crate::store::{KeyRange, ReadError, Snapshot};
@@ -21,6 +22,9 @@ pub enum QueryError {
     /// A row is damaged or newer than this release.
     #[error(transparent)]
     Row(#[from] RowError),
+    /// The answer takes too much memory, or nobody waits for it.
+    #[error(transparent)]
+    Allowance(#[from] AllowanceError),
 }
 
 /// What to add up: the whole hours `from..until` of one service.
@@ -78,11 +82,16 @@ impl Answer {
 /// Adds up a range in one snapshot. `None` where nothing was stored for it.
 ///
 /// Whole UTC days are read from day parts, the hours at both ends from hour parts, and what is
-/// not merged yet from the deltas.
+/// not merged yet from the deltas. Rows are unpacked one after the other; `allowance` holds what
+/// the sum takes, and the answer in the end.
 ///
 /// # Errors
 /// As [`QueryError`].
-pub fn read(snapshot: &dyn Snapshot, query: &Query) -> Result<Option<Answer>, QueryError> {
+pub fn read(
+    snapshot: &dyn Snapshot,
+    query: &Query,
+    allowance: &mut Allowance,
+) -> Result<Option<Answer>, QueryError> {
     let keys = type_keys(snapshot, query)?;
     let mut present = Vec::new();
     for key in &keys {
@@ -102,6 +111,7 @@ pub fn read(snapshot: &dyn Snapshot, query: &Query) -> Result<Option<Answer>, Qu
     let mut reading = Reading {
         query,
         measure: &measure,
+        allowance,
         sum: Sum::default(),
         losses: BTreeMap::new(),
     };
@@ -110,10 +120,13 @@ pub fn read(snapshot: &dyn Snapshot, query: &Query) -> Result<Option<Answer>, Qu
             reading.add_range(snapshot, &range)?;
         }
     }
-    let losses = reading.losses;
-    let Some(row) = reading.sum.finish() else {
+    let (losses, sum, allowance) = (reading.losses, reading.sum, reading.allowance);
+    // The finished profile is made beside the sum.
+    allowance.set(2 * sum.heap_bytes())?;
+    let Some(row) = sum.finish() else {
         return Ok(None);
     };
+    allowance.set(row.profile.heap_bytes())?;
     if query
         .entry
         .as_ref()
@@ -201,6 +214,7 @@ impl Query {
 struct Reading<'a> {
     query: &'a Query,
     measure: &'a Measure,
+    allowance: &'a mut Allowance,
     sum: Sum,
     losses: BTreeMap<String, Tally>,
 }
@@ -209,15 +223,22 @@ impl Reading<'_> {
     fn add_range(&mut self, snapshot: &dyn Snapshot, range: &KeyRange) -> Result<(), QueryError> {
         let mut failure = None;
         snapshot.scan(range, &mut |_, value| {
-            let added = Row::decode(value).and_then(|row| self.add(&row));
-            failure = added.err();
+            failure = self.add_stored(value).err();
             if failure.is_none() {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())
             }
         })?;
-        failure.map_or(Ok(()), |error| Err(error.into()))
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn add_stored(&mut self, value: &[u8]) -> Result<(), QueryError> {
+        let bytes = value.len() + Row::decoding_bytes(value)?;
+        self.allowance.set(self.sum.heap_bytes() + bytes)?;
+        let row = Row::decode(value)?;
+        self.add(&row)?;
+        Ok(())
     }
 
     fn add(&mut self, row: &Row) -> Result<(), RowError> {

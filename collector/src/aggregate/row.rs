@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use flashlamp_profile::{DecodeError, Limits, Merger, Profile, Tally, decode, encode};
 use serde::{Deserialize, Serialize};
 
+use crate::limits;
+
 /// The newest version of a row, and the one that is written.
 const VERSION: u8 = 1;
 
@@ -83,24 +85,30 @@ impl Row {
         bytes
     }
 
+    /// How much memory [`Row::decode`] takes at most, from the sizes that the bytes state.
+    ///
+    /// # Errors
+    /// As [`RowError`].
+    pub fn decoding_bytes(bytes: &[u8]) -> Result<usize, RowError> {
+        let (header, packed) = split(bytes)?;
+        Ok(header.len() + unpacking_bytes(packed)?)
+    }
+
+    /// The uncompressed size of a stored row: what is small when stored may be large.
+    ///
+    /// # Errors
+    /// As [`RowError`].
+    pub fn uncompressed_bytes(bytes: &[u8]) -> Result<usize, RowError> {
+        let (header, packed) = split(bytes)?;
+        Ok(header.len() + packed_bytes(packed)?)
+    }
+
     /// Reads the stored form of this and every earlier version.
     ///
     /// # Errors
     /// As [`RowError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, RowError> {
-        let (&version, rest) = bytes
-            .split_first()
-            .ok_or(RowError::Damaged("it is empty"))?;
-        if version != VERSION {
-            return Err(RowError::NewerVersion { found: version });
-        }
-        let (length, rest) = rest
-            .split_first_chunk::<4>()
-            .ok_or(RowError::Damaged("it ends early"))?;
-        let length = u32::from_be_bytes(*length) as usize;
-        let (header, packed) = rest
-            .split_at_checked(length)
-            .ok_or(RowError::Damaged("it ends early"))?;
+        let (header, packed) = split(bytes)?;
         let header: Header = serde_json::from_slice(header)
             .map_err(|_error| RowError::Damaged("its header is no JSON"))?;
         let tally = |(samples, events)| Tally { samples, events };
@@ -115,6 +123,22 @@ impl Row {
             profile: unpack(packed)?,
         })
     }
+}
+
+/// The header and the packed samples of a stored row.
+fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), RowError> {
+    let (&version, rest) = bytes
+        .split_first()
+        .ok_or(RowError::Damaged("it is empty"))?;
+    if version != VERSION {
+        return Err(RowError::NewerVersion { found: version });
+    }
+    let (length, rest) = rest
+        .split_first_chunk::<4>()
+        .ok_or(RowError::Damaged("it ends early"))?;
+    let length = u32::from_be_bytes(*length) as usize;
+    rest.split_at_checked(length)
+        .ok_or(RowError::Damaged("it ends early"))
 }
 
 /// The sum of rows whose profiles have the same value types.
@@ -143,6 +167,11 @@ impl Sum {
         Ok(())
     }
 
+    /// How much memory the sum takes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.merger.heap_bytes()
+    }
+
     /// The sum, or `None` of nothing.
     pub(crate) fn finish(self) -> Option<Row> {
         let (from_ns, until_ns) = self.range?;
@@ -162,9 +191,23 @@ pub(crate) fn pack(profile: &Profile) -> Vec<u8> {
         .expect("compression into memory that grows does not fail")
 }
 
+/// The size of what was packed, as [`pack`] put it into the frame.
+pub(crate) fn packed_bytes(packed: &[u8]) -> Result<usize, RowError> {
+    let size = zstd::zstd_safe::get_frame_content_size(packed)
+        .ok()
+        .flatten();
+    size.and_then(|size| usize::try_from(size).ok())
+        .ok_or(RowError::Damaged("its samples do not say their size"))
+}
+
+/// How much memory [`unpack`] takes at most.
+pub(crate) fn unpacking_bytes(packed: &[u8]) -> Result<usize, RowError> {
+    Ok(packed_bytes(packed)?.saturating_mul(limits::UNPACKED_FACTOR))
+}
+
 /// Reads what [`pack`] wrote.
 pub(crate) fn unpack(packed: &[u8]) -> Result<Profile, RowError> {
-    let bytes = zstd::stream::decode_all(packed)
+    let bytes = zstd::bulk::decompress(packed, packed_bytes(packed)?)
         .map_err(|_error| RowError::Damaged("its samples do not unpack"))?;
     if bytes.is_empty() {
         return Ok(Profile::default());

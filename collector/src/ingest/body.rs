@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Every layer is inflated piece by piece against [`limits::INFLATED_BYTES_MAX`] and the global
-//! [`Budget`](super::budget::Budget), so a bomb costs what is allowed and no more.
+//! [`Budget`](crate::budget::Budget), so a bomb costs what is allowed and no more.
 
 use std::io::Read;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, header};
 use flashlamp_profile::{DecodeError, Limits, Profile, decode};
 use http_body_util::BodyExt as _;
 
-use super::budget::Reservation;
+use crate::budget::Reservation;
 use crate::error::{ApiError, Code, chain};
 use crate::limits;
 

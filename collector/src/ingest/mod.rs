@@ -4,14 +4,13 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use flashlamp_profile::Profile;
 
+use crate::budget::Reservation;
 use crate::error::ApiError;
 use crate::state::AppState;
 
 pub mod body;
-pub mod budget;
 
 use body::{Encoding, Format};
-use budget::Reservation;
 
 /// A body, read, bounded, decoded: nothing is stored yet.
 #[derive(Debug)]

@@ -10,9 +10,12 @@ use flashlamp_viewer::{RenderError, csp, svg};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::answer::answer;
 use super::{params, tree};
 use crate::aggregate::query::{self, Answer, Query, QueryError};
+use crate::allowance::{Allowance, Growing};
 use crate::error::{ApiError, Code};
+use crate::limits;
 use crate::profiles::{Count, Meta};
 use crate::series::Clock;
 use crate::state::AppState;
@@ -81,11 +84,11 @@ pub(super) async fn flamegraph(
         from,
         until,
     };
-    let work = move |snapshot: &dyn Snapshot| {
-        let answer = read(snapshot, &query)?;
-        render_answer(&query, answer, format, reversed)
+    let work = move |snapshot: &dyn Snapshot, allowance: &mut Allowance| {
+        let answer = read(snapshot, &query, allowance)?;
+        render_answer(&query, answer, format, reversed, allowance)
     };
-    state.read(work).await
+    answer(&state, work).await
 }
 
 /// Reads `reverse`: `1`, `true` or nothing behind the name mean yes.
@@ -98,9 +101,14 @@ pub(super) fn reverse(text: Option<&str>) -> Result<bool, ApiError> {
 }
 
 /// Adds up a range, or says `no_samples`.
-pub(super) fn read(snapshot: &dyn Snapshot, query: &Query) -> Result<Answer, ApiError> {
-    let answer = query::read(snapshot, query).map_err(|error| match error {
+pub(super) fn read(
+    snapshot: &dyn Snapshot,
+    query: &Query,
+    allowance: &mut Allowance,
+) -> Result<Answer, ApiError> {
+    let answer = query::read(snapshot, query, allowance).map_err(|error| match error {
         QueryError::Read(error) => ApiError::from(error),
+        QueryError::Allowance(error) => ApiError::from(error),
         error @ QueryError::Row(_) => ApiError::internal(&error),
     })?;
     answer.ok_or_else(|| {
@@ -125,6 +133,7 @@ fn render_answer(
     answer: Answer,
     format: Format,
     reversed: bool,
+    allowance: &mut Allowance,
 ) -> Result<Response, ApiError> {
     let title = query.entry.as_ref().map_or_else(
         || format!("{} {}", query.service, query.from),
@@ -146,7 +155,7 @@ fn render_answer(
         reversed,
         about,
     };
-    let mut response = view.render(format)?;
+    let mut response = view.render(format, allowance)?;
     let headers = response.headers_mut();
     for (name, text) in [
         ("x-flashlamp-from", covered.0),
@@ -205,6 +214,7 @@ pub(super) fn render_request(
     meta: &Meta,
     profile: &Profile,
     format: Format,
+    allowance: &mut Allowance,
 ) -> Result<Response, ApiError> {
     let about =
         json!({"id": meta.id, "service": meta.service, "entry": meta.entry, "clock": meta.clock});
@@ -216,7 +226,7 @@ pub(super) fn render_request(
         reversed: false,
         about,
     }
-    .render(format)
+    .render(format, allowance)
 }
 
 /// A profile about to be written.
@@ -230,7 +240,10 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    fn render(self, format: Format) -> Result<Response, ApiError> {
+    /// Writes it within `allowance`, which holds the profile.
+    fn render(self, format: Format, allowance: &mut Allowance) -> Result<Response, ApiError> {
+        let more = self.writing_bytes(format);
+        allowance.set(allowance.held().saturating_add(more))?;
         match format {
             Format::Folded => {
                 let text = encode::folded(self.profile, self.column);
@@ -256,7 +269,31 @@ impl View<'_> {
                 Ok((headers, encode::speedscope(self.profile)).into_response())
             }
             Format::Svg => self.svg(),
-            Format::Json => self.json(),
+            Format::Json => self.json(allowance),
+        }
+    }
+
+    /// How much memory writing takes at most, beside the profile. JSON is measured as it grows.
+    fn writing_bytes(&self, format: Format) -> usize {
+        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let times = |count: usize, bytes: usize| count.saturating_mul(bytes);
+        let extent = self.profile.extent();
+        let (frames, text) = (size(extent.stacks.frames), size(extent.stacks.text_bytes));
+        let nodes = self.profile.stack_node_count();
+        match format {
+            // Turned around, the text exists three times, and once as slices.
+            Format::Folded if self.reversed => {
+                times(frames, size_of::<&str>()).saturating_add(times(text, 3))
+            }
+            // Sorted lines, then the text.
+            Format::Folded => times(text, 2),
+            // The form before encoding lists frames by number, and repeats the tables.
+            Format::Pprof | Format::Speedscope => {
+                times(size(extent.samples.frames), 2 * size_of::<u64>())
+                    .saturating_add(times(self.profile.heap_bytes(), 4))
+            }
+            Format::Json if self.reversed => times(frames, limits::TREE_NODE_BYTES),
+            Format::Svg | Format::Json => times(nodes, limits::TREE_NODE_BYTES),
         }
     }
 
@@ -280,7 +317,7 @@ impl View<'_> {
         Ok((headers, graph).into_response())
     }
 
-    fn json(self) -> Result<Response, ApiError> {
+    fn json(self, allowance: &mut Allowance) -> Result<Response, ApiError> {
         let tree = if self.reversed {
             CallTree::reversed(self.profile, self.column)
         } else {
@@ -301,7 +338,10 @@ impl View<'_> {
             truncated: self.profile.truncated().into(),
             nodes: tree::Nodes(&tree),
         };
-        let text = serde_json::to_vec(&document).map_err(|error| ApiError::internal(&error))?;
+        let mut text = Growing::new(allowance);
+        let written = serde_json::to_writer(&mut text, &document);
+        let text = text.finish()?;
+        written.map_err(|error| ApiError::internal(&error))?;
         Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
     }
 }

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{ApiError, Code};
 use crate::state::AppState;
 
+mod answer;
 mod assets;
 mod flamegraph;
 mod health;

@@ -3,14 +3,16 @@
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
-use flashlamp_profile::{Nanos, Timestamp, labels};
+use flashlamp_profile::{Nanos, Profile, Timestamp, labels};
 use flashlamp_viewer::link::{self, Bucket, Direction};
 use flashlamp_viewer::page::{self, AggregatePage, Download, Entry, IndexPage, ProfilePage};
 use serde::Deserialize;
 
+use super::answer::answer;
 use super::params::{self, Path};
 use super::{flamegraph, profiles as profile_routes};
 use crate::aggregate::query::{self, Answer, Query};
+use crate::allowance::Allowance;
 use crate::catalogue::{self, Catalogue, ServiceSummary};
 use crate::error::{ApiError, Code};
 use crate::limits;
@@ -107,8 +109,9 @@ pub(super) async fn profile(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = params::id(&id)?;
-    let work = move |snapshot: &dyn Snapshot| {
-        let (meta, profile) = profile_routes::find(snapshot, id)?;
+    let work = move |snapshot: &dyn Snapshot, allowance: &mut Allowance| {
+        let (meta, profile) = profile_routes::find(snapshot, id, allowance)?;
+        allow_page(&profile, allowance)?;
         let fetch = link::fetch(&meta.id);
         let forms = [
             ("speedscope", ""),
@@ -132,7 +135,7 @@ pub(super) async fn profile(
         };
         Ok(super::html(page::profile(&shown)?))
     };
-    state.read(work).await
+    answer(&state, work).await
 }
 
 /// What an aggregate page can be asked. Further parameters are the graph's own (zoom, search).
@@ -233,14 +236,24 @@ async fn aggregate(
         from,
         until,
     };
-    let work = move |snapshot: &dyn Snapshot| {
-        let answer = flamegraph::read(snapshot, &query)?;
+    let work = move |snapshot: &dyn Snapshot, allowance: &mut Allowance| {
+        let answer = flamegraph::read(snapshot, &query, allowance)?;
+        allow_page(&answer.profile, allowance)?;
         let around = Around::read(snapshot, &query.service, span)?;
         Ok(super::html(aggregate_page(
             &query, span, direction, &answer, &around,
         )?))
     };
-    state.read(work).await
+    answer(&state, work).await
+}
+
+/// Makes room for what a page takes beside its profile: the tree and the table of functions. What
+/// is written of them has a bound of its own.
+fn allow_page(profile: &Profile, allowance: &mut Allowance) -> Result<(), ApiError> {
+    let nodes = profile
+        .stack_node_count()
+        .saturating_mul(limits::TREE_NODE_BYTES);
+    Ok(allowance.set(allowance.held().saturating_add(nodes))?)
 }
 
 /// What lies beside the bucket of a page.

@@ -9,7 +9,9 @@ use flashlamp_viewer::link;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::answer::answer;
 use super::params::{self, Nothing, Path};
+use crate::allowance::Allowance;
 use crate::error::{ApiError, Code};
 use crate::limits;
 use crate::profiles::{self, Count, Filter, Meta, ProfileError, ProfileId};
@@ -83,11 +85,11 @@ pub(super) async fn fetch(
     let query: FetchQuery = super::query(&uri)?;
     let format = super::flamegraph::Format::parse(query.format.as_deref().unwrap_or("speedscope"))?;
     let id = params::id(&id)?;
-    let work = move |snapshot: &dyn Snapshot| {
-        let (meta, profile) = find(snapshot, id)?;
-        super::flamegraph::render_request(&meta, &profile, format)
+    let work = move |snapshot: &dyn Snapshot, allowance: &mut Allowance| {
+        let (meta, profile) = find(snapshot, id, allowance)?;
+        super::flamegraph::render_request(&meta, &profile, format, allowance)
     };
-    state.read(work).await
+    answer(&state, work).await
 }
 
 /// One profile's metadata, or `profile_not_found`.
@@ -96,10 +98,14 @@ fn find_meta(snapshot: &dyn Snapshot, id: ProfileId) -> Result<Meta, ApiError> {
 }
 
 /// One profile with its metadata, or `profile_not_found`.
-pub(super) fn find(snapshot: &dyn Snapshot, id: ProfileId) -> Result<(Meta, Profile), ApiError> {
+pub(super) fn find(
+    snapshot: &dyn Snapshot,
+    id: ProfileId,
+    allowance: &mut Allowance,
+) -> Result<(Meta, Profile), ApiError> {
     let meta = find_meta(snapshot, id)?;
-    let profile = profiles::samples(snapshot, TENANT, id)?.ok_or_else(|| not_found(id))?;
-    Ok((meta, profile))
+    let profile = profiles::samples(snapshot, TENANT, id, allowance)?;
+    Ok((meta, profile.ok_or_else(|| not_found(id))?))
 }
 
 fn not_found(id: ProfileId) -> ApiError {
@@ -111,7 +117,10 @@ fn not_found(id: ProfileId) -> ApiError {
 
 impl From<ProfileError> for ApiError {
     fn from(error: ProfileError) -> Self {
-        Self::internal(&error)
+        match error {
+            ProfileError::Allowance(error) => error.into(),
+            error => Self::internal(&error),
+        }
     }
 }
 

@@ -65,6 +65,9 @@ pub enum Bucket {
     Day(Day),
 }
 
+/// The bit of a part's id that says that the part is full.
+const FULL: u8 = 0x80;
+
 /// The key of one window as it arrived. `window_id` makes a repeated store a collision.
 pub fn delta(series: &Series, hour: Hour, window_id: &str) -> Key {
     series_writer(DELTA, series)
@@ -91,6 +94,13 @@ pub fn read_delta(key: &[u8]) -> Option<(Series, Hour, String)> {
     Some((series, Hour::from_number(reader.u64()?), reader.text()?))
 }
 
+/// The id of a part: random bits, of which the first says whether the part is full, so that those
+/// who look for parts to merge need not read it to know.
+pub fn part_id(mut random: IdBytes, full: bool) -> IdBytes {
+    random[0] = random[0] & !FULL | if full { FULL } else { 0 };
+    random
+}
+
 /// The key of one part of a bucket. A bucket has as many parts as compactions have written.
 pub fn part(series: &Series, bucket: Bucket, id: IdBytes) -> Key {
     part_writer(series, bucket).id(id).finish()
@@ -99,6 +109,14 @@ pub fn part(series: &Series, bucket: Bucket, id: IdBytes) -> Key {
 /// The parts of one bucket.
 pub fn parts(series: &Series, bucket: Bucket) -> KeyRange {
     KeyRange::prefix(part_writer(series, bucket).finish().as_bytes())
+}
+
+/// The parts of one bucket that are not full ([`part_id`]).
+pub fn open_parts(series: &Series, bucket: Bucket) -> KeyRange {
+    let start = part_writer(series, bucket).finish();
+    let mut first_full = [0; 16];
+    first_full[0] = FULL;
+    KeyRange::new(start, part(series, bucket, first_full))
 }
 
 /// The hour parts of a series in the hours `from..until`.
