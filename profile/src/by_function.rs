@@ -3,6 +3,7 @@
 use crate::column::Column;
 use crate::function::FunctionId;
 use crate::profile::Profile;
+use crate::stack::{StackId, StackNode};
 
 /// One function of a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,29 +20,16 @@ pub struct FunctionRow {
 
 /// Every function that has a value, largest total first, then largest self, then by name and file.
 ///
-/// Costs one step up the tree for each frame of each different stack.
+/// Costs a few steps for each stack node, however deep the stacks are.
 pub fn by_function(profile: &Profile, column: Column) -> Vec<FunctionRow> {
     let functions = profile.functions.len();
     let mut self_values = vec![0_u64; functions];
-    let mut totals = vec![0_u64; functions];
-    // The stack that last added to a function's total, so that recursion adds once.
-    let mut last_seen = vec![usize::MAX; functions];
-    let of = |frame| -> FunctionId { profile.frames.record(frame).function };
-    for (place, value) in profile.self_values(column).into_iter().enumerate() {
-        if value == 0 {
-            continue;
-        }
-        let stack = crate::StackId(crate::units::index(place));
-        let leaf = of(profile.stacks.node(stack).frame).0 as usize;
-        self_values[leaf] = self_values[leaf].saturating_add(value);
-        for frame in profile.stacks.leaf_first(stack) {
-            let function = of(frame).0 as usize;
-            if last_seen[function] != place {
-                last_seen[function] = place;
-                totals[function] = totals[function].saturating_add(value);
-            }
-        }
+    let node_selves = profile.self_values(column);
+    for ((_, node), value) in profile.stacks.iter().zip(&node_selves) {
+        let sum = &mut self_values[function_of(profile, node)];
+        *sum = sum.saturating_add(*value);
     }
+    let totals = totals(profile, node_selves);
     let mut rows: Vec<FunctionRow> = (0..functions)
         .filter(|place| totals[*place] > 0)
         .map(|place| {
@@ -58,6 +46,57 @@ pub fn by_function(profile: &Profile, column: Column) -> Vec<FunctionRow> {
         (b.total, b.self_value, &a.name, &a.file).cmp(&(a.total, a.self_value, &b.name, &b.file))
     });
     rows
+}
+
+fn function_of(profile: &Profile, node: StackNode) -> usize {
+    profile.frames.record(node.frame).function.0 as usize
+}
+
+/// The total of each function: the sum over its nodes that stand below no other node of it, so
+/// that recursion counts once. `values` holds the self value of each node.
+fn totals(profile: &Profile, mut values: Vec<u64>) -> Vec<u64> {
+    const NONE: usize = usize::MAX;
+    // Parents stand before children. Siblings are a list: the first, and each one's next.
+    let mut first_child = vec![NONE; values.len()];
+    let mut next_sibling = vec![NONE; values.len()];
+    let mut first_root = NONE;
+    for (id, node) in profile.stacks.iter().rev() {
+        let place = id.0 as usize;
+        let first = match node.parent {
+            Some(parent) => {
+                let parent = parent.0 as usize;
+                values[parent] = values[parent].saturating_add(values[place]);
+                &mut first_child[parent]
+            }
+            None => &mut first_root,
+        };
+        next_sibling[place] = std::mem::replace(first, place);
+    }
+    let mut totals = vec![0_u64; profile.functions.len()];
+    // How often each function is on the way from the root to where we are.
+    let mut above = vec![0_usize; profile.functions.len()];
+    let mut way = Vec::new();
+    let mut next = first_root;
+    loop {
+        if next != NONE {
+            let function = function_of(profile, profile.stacks.node(id(next)));
+            if above[function] == 0 {
+                totals[function] = totals[function].saturating_add(values[next]);
+            }
+            above[function] += 1;
+            way.push((next, function));
+            next = first_child[next];
+        } else if let Some((place, function)) = way.pop() {
+            above[function] -= 1;
+            next = next_sibling[place];
+        } else {
+            return totals;
+        }
+    }
+}
+
+fn id(place: usize) -> StackId {
+    StackId(crate::units::index(place))
 }
 
 #[cfg(test)]
@@ -86,6 +125,20 @@ mod tests {
     #[test]
     fn recursion_counts_once_in_total() {
         check("f;g;f 2\nf 1\n", &[("f", 3, 3), ("g", 0, 2)]);
+    }
+
+    #[test]
+    fn a_function_below_several_callers_and_itself_is_summed_over_all() {
+        check(
+            "m;a;f;b;f 1\nm;c;f;f 2\nf;m 4\n",
+            &[
+                ("m", 4, 7),
+                ("f", 3, 7),
+                ("c", 0, 2),
+                ("a", 0, 1),
+                ("b", 0, 1),
+            ],
+        );
     }
 
     #[test]

@@ -13,7 +13,9 @@ use crate::profile::Profile;
 /// lines. The root stands for the whole profile and has no name. Holds that every node's total
 /// is its self value plus its children's totals, and that the root's total is the column's sum.
 ///
-/// Costs one hash for each stack node; reversed, one for each frame of each different stack.
+/// Costs one hash for each stack node; reversed, one for each frame of each different stack,
+/// which may be thousands of times as many: [`Callers`](crate::Callers) makes only the part that
+/// is looked at.
 #[derive(Debug)]
 pub struct CallTree<'p> {
     profile: &'p Profile,
@@ -203,10 +205,11 @@ impl<'p> Growing<'p> {
                 parent.total = parent.total.saturating_add(total);
             }
         }
+        let ranks = self.profile.function_ranks();
         for place in 0..self.nodes.len() {
             let mut children = std::mem::take(&mut self.nodes[place].children);
             children.retain(|child| self.nodes[*child].total > 0);
-            children.sort_by(|left, right| self.order(*left).cmp(&self.order(*right)));
+            children.sort_by_key(|child| self.nodes[*child].order(&ranks));
             self.nodes[place].children = children;
         }
         CallTree {
@@ -214,16 +217,13 @@ impl<'p> Growing<'p> {
             nodes: self.nodes,
         }
     }
+}
 
-    fn order(&self, place: usize) -> impl Ord + '_ {
-        let node = &self.nodes[place];
-        let name = node
-            .function
-            .map(|function| self.profile.function_name(function));
-        let file = node
-            .function
-            .and_then(|function| self.profile.function_file(function));
-        (std::cmp::Reverse(node.total), name, file, node.kind)
+impl NodeData {
+    /// Larger totals first, then by name, file and kind.
+    fn order(&self, ranks: &[u32]) -> impl Ord + use<> {
+        let rank = self.function.map(|function| ranks[function.0 as usize]);
+        (std::cmp::Reverse(self.total), rank, self.kind)
     }
 }
 

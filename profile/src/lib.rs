@@ -35,6 +35,7 @@
 mod builder;
 mod by_function;
 mod call_tree;
+mod callers;
 mod column;
 pub mod decode;
 pub mod encode;
@@ -61,6 +62,7 @@ mod value_type;
 pub use self::builder::{FrameSpec, NewSample, ProfileBuilder};
 pub use self::by_function::{FunctionRow, by_function};
 pub use self::call_tree::{CallTree, Node};
+pub use self::callers::{CallerNode, Callers, OpenedNode};
 pub use self::column::Column;
 pub use self::error::{BuildError, DecodeError, MergeError, SpeedscopeError};
 pub use self::extent::{Extent, Written};

@@ -12,7 +12,7 @@ use crate::sample::{Sample, SampleRow};
 use crate::stack::{StackId, StackTable};
 use crate::string_table::StringTable;
 use crate::thread::{Thread, ThreadId};
-use crate::units::{Nanos, Period, Timestamp};
+use crate::units::{Nanos, Period, Timestamp, index};
 use crate::value_type::ValueType;
 
 /// A set of samples and what is known about them; always valid.
@@ -258,6 +258,22 @@ impl Profile {
         }
         self.rows = order.into_iter().map(|place| self.rows[place]).collect();
         self.values = values;
+    }
+
+    /// The place of every function in the order of their names and files, by place in the
+    /// table. Names may be long and alike: who sorts many siblings compares places instead.
+    pub(crate) fn function_ranks(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.functions.len()).map(index).collect();
+        let key = |place: &u32| {
+            let function = FunctionId(*place);
+            (self.function_name(function), self.function_file(function))
+        };
+        order.sort_by(|left, right| key(left).cmp(&key(right)));
+        let mut ranks = vec![0; order.len()];
+        for (rank, place) in order.into_iter().enumerate() {
+            ranks[place as usize] = index(rank);
+        }
+        ranks
     }
 
     /// The root frame of every stack, by place in the table.

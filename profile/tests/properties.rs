@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flashlamp_profile::{
-    CallTree, Column, EventCount, FrameKind, FrameSpec, Limits, Mapping, Nanos, Node, Period,
-    Profile, ProfileBuilder, Tally, Timestamp, ValueType, by_function, decode, encode, merge,
-    with_label,
+    CallTree, CallerNode, Callers, Column, EventCount, FrameKind, FrameSpec, Limits, Mapping,
+    Nanos, Node, Period, Profile, ProfileBuilder, Tally, Timestamp, ValueType, by_function, decode,
+    encode, merge, with_label,
 };
 use flashlamp_profile::{LabelSetId, NewSample};
 use proptest::prelude::*;
@@ -214,6 +214,44 @@ fn check_totals(node: Node<'_>) -> u64 {
     node.total()
 }
 
+/// Opens every node that has `total_min` and checks it against the tree that is made whole.
+fn check_opened(opened: CallerNode<'_>, whole: Node<'_>, total_min: u64) {
+    let face = |node: Node<'_>| (node.total(), node.self_value());
+    assert_eq!(
+        (opened.total(), opened.self_value()),
+        face(whole),
+        "{whole:?}"
+    );
+    assert_eq!((opened.name(), opened.file()), (whole.name(), whole.file()));
+    assert_eq!(opened.kind(), whole.kind());
+    assert_eq!(opened.open_count() == 0, whole.children().len() == 0);
+    let below = opened.open(total_min);
+    let kept: Vec<_> = whole
+        .children()
+        .filter(|child| child.total() >= total_min)
+        .collect();
+    assert_eq!(below.children.len(), kept.len(), "{whole:?}");
+    assert_eq!(below.has_smaller, whole.children().len() > kept.len());
+    for (child, kept) in below.children.into_iter().zip(kept) {
+        check_opened(child, kept, total_min);
+    }
+}
+
+/// The sum over the samples in which each function (name, file) is, summed sample by sample.
+fn totals_of_functions(profile: &Profile, column: Column) -> BTreeMap<(&str, Option<&str>), u64> {
+    let mut totals = BTreeMap::new();
+    for sample in profile.samples() {
+        let frames = sample.stack().map(|stack| profile.stack_leaf_first(stack));
+        let frames = frames.into_iter().flatten();
+        let functions: BTreeSet<_> = frames.map(|frame| (frame.name(), frame.file())).collect();
+        for function in functions {
+            *totals.entry(function).or_default() += column.of(&sample);
+        }
+    }
+    totals.retain(|_, total| *total != 0);
+    totals
+}
+
 proptest! {
     #[test]
     fn pprof_loses_nothing(profile in prop_oneof![profile(true), profile(false)]) {
@@ -278,7 +316,20 @@ proptest! {
             let rows = by_function(&profile, column);
             let selves: u64 = rows.iter().map(|row| row.self_value).sum();
             prop_assert_eq!(selves + profile_stackless(&profile, column), total);
-            prop_assert!(rows.iter().all(|row| row.self_value <= row.total && row.total <= total));
+            prop_assert!(rows.iter().all(|row| row.self_value <= row.total));
+            let totals = rows.iter().map(|row| ((row.name.as_str(), row.file.as_deref()), row.total));
+            prop_assert_eq!(totals.collect::<BTreeMap<_, _>>(), totals_of_functions(&profile, column));
+        }
+    }
+
+    #[test]
+    fn callers_are_the_reversed_tree_without_its_small_nodes(
+        profile in profile(false),
+        total_min in 0..40_u64,
+    ) {
+        for (column, total_min) in [(Column::Events, total_min / 8), (Column::Value(0), 50 * total_min)] {
+            let whole = CallTree::reversed(&profile, column);
+            check_opened(Callers::new(&profile, column).root(), whole.root(), total_min);
         }
     }
 
