@@ -8,8 +8,11 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The longest name that is shown, in characters; a longer one ends in an ellipsis.
-pub const NAME_CHARS_MAX: usize = 1000;
+/// The longest name that is shown, in characters; a longer one is cut and ends in an ellipsis.
+///
+/// It bounds pages and graphs. What programs read (JSON, folded text, pprof, speedscope) keeps
+/// names whole.
+pub const NAME_CHARS_MAX: usize = 400;
 
 /// What is shown in the place of a name that is empty or blank.
 pub const EMPTY_NAME: &str = "(empty name)";
@@ -19,8 +22,8 @@ pub const EMPTY_NAME: &str = "(empty name)";
 /// - C0 controls and DEL become their pictures: `␀`, `␉`, `␡`.
 /// - C1 controls, line and paragraph separators, bidirectional controls, zero-width and tag
 ///   characters, and noncharacters become their code: `⟨U+202E⟩`.
-/// - More than [`NAME_CHARS_MAX`] characters end in `…`; an empty or blank name is
-///   [`EMPTY_NAME`].
+/// - What is longer than [`NAME_CHARS_MAX`] characters, after that, is cut and ends in `…`; an
+///   empty or blank name is [`EMPTY_NAME`].
 ///
 /// The result holds no character that XML 1.0 forbids. It is not escaped. Borrowed where nothing
 /// had to change, which is nearly always; the cost is one pass.
@@ -34,12 +37,17 @@ pub fn visible(name: &str) -> Cow<'_, str> {
         return Cow::Borrowed(name);
     }
     let mut out = String::with_capacity(name.len().min(4 * NAME_CHARS_MAX));
-    let mut chars = name.chars();
-    for character in chars.by_ref().take(NAME_CHARS_MAX) {
+    let mut left = NAME_CHARS_MAX;
+    for character in name.chars() {
+        let before = out.len();
         push_visible(&mut out, character);
-    }
-    if chars.next().is_some() {
-        out.push('…');
+        let shown = out[before..].chars().count();
+        if shown > left {
+            out.truncate(before);
+            out.push('…');
+            break;
+        }
+        left -= shown;
     }
     Cow::Owned(out)
 }
@@ -112,5 +120,9 @@ mod tests {
         assert_eq!(visible(&name), name);
         let longer = format!("{name}y");
         assert_eq!(visible(&longer), format!("{name}…"));
+        let wide = "ß".repeat(NAME_CHARS_MAX);
+        assert_eq!(visible(&wide), wide, "characters, not bytes");
+        let pictures = "\u{202e}".repeat(NAME_CHARS_MAX);
+        assert_eq!(visible(&pictures).chars().count(), NAME_CHARS_MAX + 1);
     }
 }

@@ -6,10 +6,15 @@ use super::function_table::function_table;
 use super::graph::graph;
 use super::layout::{Document, name};
 use super::profile::downloads;
-use super::{AggregatePage, summary};
+use super::{AggregatePage, Entry, summary};
 use crate::link::{self, AggregateQuery, Bucket, Direction};
 use crate::svg::{Options, Unit};
 use crate::{RenderError, format, text};
+
+/// How many entry points are listed: those with the largest shares, and the chosen one.
+const ENTRIES_MAX: usize = 100;
+/// How many clocks are listed.
+const CLOCKS_MAX: usize = 16;
 
 /// Renders the merged profile of a day or an hour: where to go from here (other days, hours,
 /// entry points, clocks, directions), samples and losses, the flame graph, the functions.
@@ -161,19 +166,10 @@ fn tabs(page: &AggregatePage<'_>) -> Markup {
     let reversed = page.direction == Direction::Reversed;
     html! {
         div.choices {
-            nav.tabs aria-label="Entry points" {
-                (tab(&page.url(|query| query.entry = None), page.entry.is_none(), &html! { "all" }))
-                @for entry in page.entries {
-                    @let url = page.url(|query| query.entry = Some(entry.name));
-                    (tab(&url, page.entry == Some(entry.name), &html! {
-                        (name(entry.name))
-                        @if let Some(share) = entry.share { small { (format::share(share)) } }
-                    }))
-                }
-            }
+            (entry_tabs(page))
             @if page.clocks.len() > 1 {
                 nav.tabs.switch aria-label="Clock" {
-                    @for clock in page.clocks {
+                    @for clock in listed(page.clocks, CLOCKS_MAX, |clock| *clock == page.clock) {
                         @let url = page.url(|query| query.clock = Some(clock));
                         (tab(&url, page.clock == *clock, &name(clock)))
                     }
@@ -193,6 +189,34 @@ fn tabs(page: &AggregatePage<'_>) -> Markup {
             }
         }
     }
+}
+
+fn entry_tabs(page: &AggregatePage<'_>) -> Markup {
+    let is_chosen = |entry: &Entry<'_>| page.entry == Some(entry.name);
+    let listed: Vec<_> = listed(page.entries, ENTRIES_MAX, is_chosen).collect();
+    let left_out = page.entries.len() - listed.len();
+    html! {
+        nav.tabs aria-label="Entry points" {
+            (tab(&page.url(|query| query.entry = None), page.entry.is_none(), &html! { "all" }))
+            @for entry in listed {
+                @let url = page.url(|query| query.entry = Some(entry.name));
+                (tab(&url, is_chosen(entry), &html! {
+                    (name(entry.name))
+                    @if let Some(share) = entry.share { small { (format::share(share)) } }
+                }))
+            }
+            @if left_out != 0 {
+                span.more { "and " (format::count(u64::try_from(left_out).unwrap_or(u64::MAX)))
+                    " smaller, each at " code { "?entry=NAME" } }
+            }
+        }
+    }
+}
+
+/// The first `max` of a list, and the chosen one wherever it stands.
+fn listed<T>(all: &[T], max: usize, is_chosen: impl Fn(&T) -> bool) -> impl Iterator<Item = &T> {
+    let all = all.iter().enumerate();
+    all.filter_map(move |(place, one)| (place < max || is_chosen(one)).then_some(one))
 }
 
 fn tab(url: &str, is_current: bool, label: &Markup) -> Markup {

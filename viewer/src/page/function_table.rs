@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 
 use flashlamp_profile::{FunctionRow, Profile, by_function};
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
-use super::layout::{bar, name, ratio};
+use super::layout::{bar, escaped, name, ratio};
 use crate::svg::{Options, Unit};
 use crate::{format, link, text};
 
@@ -13,6 +13,8 @@ use crate::{format, link, text};
 const BY_SELF_MAX: usize = 60;
 /// How many functions are taken by total: more, for the first dozens are often the runtime's.
 const BY_TOTAL_MAX: usize = 100;
+/// The most bytes that all rows take: names, files and addresses may be long.
+const ROWS_BYTES_MAX: usize = 768 << 10;
 
 /// Functions by self, then by total, in the column and unit of the graph.
 ///
@@ -26,7 +28,8 @@ pub(super) fn function_table(profile: &Profile, options: &Options, page_url: &st
     if rows.is_empty() {
         return html! {};
     }
-    let left_out = count - u64::try_from(rows.len()).unwrap_or(count);
+    let (shown, rows) = rows_in_bounds(&rows, |row| function_row(row, options, total, page_url));
+    let left_out = count - u64::try_from(shown).unwrap_or(count);
     html! {
         section.functions {
             h2 { "Functions" }
@@ -44,13 +47,27 @@ pub(super) fn function_table(profile: &Profile, options: &Options, page_url: &st
                         th scope="col" { "Function" }
                         th scope="col" { "File" }
                     } }
-                    tbody {
-                        @for row in &rows { (function_row(row, options, total, page_url)) }
-                    }
+                    tbody { (rows) }
                 }
             }
         }
     }
+}
+
+/// How many rows stay within [`ROWS_BYTES_MAX`], and these.
+fn rows_in_bounds(
+    rows: &[FunctionRow],
+    row: impl Fn(&FunctionRow) -> Markup,
+) -> (usize, PreEscaped<String>) {
+    let (mut shown, mut text) = (0, String::new());
+    for row in rows.iter().map(row) {
+        if text.len() + row.0.len() > ROWS_BYTES_MAX {
+            break;
+        }
+        text.push_str(&row.0);
+        shown += 1;
+    }
+    (shown, escaped(text))
 }
 
 fn function_row(row: &FunctionRow, options: &Options, total: u64, page_url: &str) -> Markup {

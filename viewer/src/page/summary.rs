@@ -1,10 +1,16 @@
 //! Numbers above a graph: facts, and where every sample went.
 
+use std::cmp::Reverse;
+
 use flashlamp_profile::{Profile, Tally, losses};
 use maud::{Markup, html};
 
 use super::layout::name;
-use crate::format;
+use crate::{format, text};
+
+/// How many reasons for loss are listed: an agent has fewer than ten, a stranger's profile may
+/// name any number.
+const REASONS_MAX: usize = 20;
 
 /// One fact of a page's head: a word and what it is.
 pub(super) fn fact(word: &str, value: &Markup) -> Markup {
@@ -27,16 +33,7 @@ pub(super) fn counts(profile: &Profile) -> Markup {
                 (term("taken", taken)) " = " (term("stored", stored)) " + "
                 span.losses[lost.samples != 0 || lost.events != 0] { (term("lost", lost)) }
             }
-            @if !profile.losses().is_empty() {
-                ul.reasons {
-                    @for (reason, tally) in profile.losses() {
-                        li data-reason=(crate::text::visible(reason)) title=[explain(reason)] {
-                            (name(&reason.replace('_', " "))) " "
-                            b { (format::count(tally.samples)) }
-                        }
-                    }
-                }
-            }
+            @if !profile.losses().is_empty() { (reasons(profile)) }
             @if truncated.samples != 0 {
                 p.truncated title="Their stacks were deeper than the agent keeps." {
                     b { (format::count(truncated.samples)) } " truncated"
@@ -47,6 +44,29 @@ pub(super) fn counts(profile: &Profile) -> Markup {
                     "in periods: " (format::count(taken.events)) " = "
                     (format::count(stored.events)) " + " (format::count(lost.events))
                 }
+            }
+        }
+    }
+}
+
+/// The losses by reason: the largest ones where there are many.
+fn reasons(profile: &Profile) -> Markup {
+    let mut all: Vec<_> = profile.losses().iter().collect();
+    let left_out = all.len().saturating_sub(REASONS_MAX);
+    if left_out != 0 {
+        all.sort_by_key(|(_, tally)| Reverse(tally.samples));
+        all.truncate(REASONS_MAX);
+    }
+    html! {
+        ul.reasons {
+            @for (reason, tally) in all {
+                li data-reason=(text::visible(reason)) title=[explain(reason)] {
+                    (name(&reason.replace('_', " "))) " "
+                    b { (format::count(tally.samples)) }
+                }
+            }
+            @if left_out != 0 {
+                li { (format::counted(u64::try_from(left_out).unwrap_or(u64::MAX), "smaller reason")) }
             }
         }
     }

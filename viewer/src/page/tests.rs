@@ -325,6 +325,80 @@ fn the_index_leads_to_everything_and_says_what_to_do_when_empty() {
     }
 }
 
+/// What a page takes at most, whatever it is of.
+const PAGE_BYTES_MAX: usize = 5_000_000;
+
+/// A text of 255 bytes, of which each takes as many as it can in an address.
+fn long_name(index: u64) -> String {
+    format!("{index:05}{}", "\"".repeat(250))
+}
+
+#[test]
+fn a_page_of_hostile_names_entries_and_reasons_stays_in_bounds() {
+    let mut builder = ProfileBuilder::new();
+    builder.value_types(&[ValueType::CPU]);
+    let name = "\u{202e}\"".repeat(8_000);
+    for index in 0..2_000 {
+        let name = format!("{index}{name}");
+        let frame = builder.frame(&FrameSpec::new(&name).file(&name));
+        let stack = Some(builder.stack(None, frame));
+        builder.sample(NewSample {
+            stack,
+            event_count: EventCount::ONE,
+            values: &[1_000],
+            time: None,
+            thread: None,
+            labels: LabelSetId::EMPTY,
+        });
+    }
+    for index in 0..1_000 {
+        let tally = Tally {
+            samples: 1 + index,
+            events: 1 + index,
+        };
+        builder.loss(&long_name(index), tally);
+    }
+    let profile = builder.build().unwrap();
+    let names: Vec<String> = (0..1_000).map(long_name).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let entries: Vec<Entry<'_>> = names
+        .iter()
+        .map(|name| Entry {
+            name,
+            share: Some(0.001),
+        })
+        .collect();
+    let page = AggregatePage {
+        service: names[0],
+        entries: &entries,
+        entry: Some(names[999]),
+        clocks: &names,
+        clock: names[998],
+        ..aggregate_page(&profile)
+    };
+    let html = aggregate(&page).unwrap();
+    assert!(html.len() < PAGE_BYTES_MAX, "{}", html.len());
+    assert!(html.contains("and 899 smaller"), "entries");
+    assert!(html.contains("980 smaller reasons"), "losses");
+    assert_eq!(
+        html.matches(r#"aria-current="page""#).count(),
+        3,
+        "what is chosen is there"
+    );
+    assert!(html.contains("lighter functions not listed"), "functions");
+    let table = html.split("<section class=\"functions\">").nth(1).unwrap();
+    assert!(table.len() < 800 << 10, "{}", table.len());
+
+    let request = ProfilePage {
+        name: &name,
+        entry: Some(&name),
+        service: &name,
+        ..profile_page(&profile)
+    };
+    let html = super::profile(&request).unwrap();
+    assert!(html.len() < PAGE_BYTES_MAX, "{}", html.len());
+}
+
 #[test]
 fn a_huge_profile_gives_a_page_of_bounded_size() {
     use std::fmt::Write as _;

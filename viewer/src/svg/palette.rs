@@ -33,7 +33,7 @@ const NATIVE: (u8, u8, u8) = (193, 202, 212);
 const MARKED: (u8, u8, u8) = (224, 224, 224);
 
 /// The colours of all names of a graph.
-pub(super) fn palette(pruned: &Pruned<'_>, colors: Colors) -> PaletteMap {
+pub(super) fn palette(pruned: &Pruned, colors: Colors) -> PaletteMap {
     let mut map = PaletteMap::default();
     // inferno's name for the root.
     map.insert("", rgb(NATIVE));

@@ -4,15 +4,24 @@ use std::borrow::Cow;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use flashlamp_profile::{CallTree, FrameKind, Node};
+use flashlamp_profile::FrameKind;
 
 use super::Options;
+use super::branch::Branch;
 use crate::{format, text};
 
 /// The most folded text that is handed to inferno: a bound on its memory and time.
 const FOLDED_BYTES_MAX: usize = 32 << 20;
-/// The longest name inside a graph, in characters: it also bounds the output.
-const NAME_CHARS_MAX: usize = 400;
+/// The most bytes of SVG for all frames, as [`Kept::svg_bytes`] has them.
+const SVG_BYTES_MAX: usize = 7 << 19;
+/// What inferno writes for a frame beside its name, at most.
+const SVG_FRAME_BYTES: usize = 320;
+/// How many characters fit into a frame that is as wide as the graph.
+const LABEL_CHARS_MAX: u64 = 170;
+/// How many steps are taken through the tree, opening a node being one for each way that leads
+/// on: a bound on the time of a reversed graph, in which all stacks of a profile lead on for as
+/// many levels as they are deep. Each takes about 30 ns.
+const STEPS_MAX: usize = 16 << 20;
 
 /// What stands in the place of frames of the first level that were not drawn.
 const NOT_DRAWN: &str = "[not drawn]";
@@ -28,23 +37,28 @@ pub(super) const END: char = '\u{3}';
 pub(super) const MARKER: char = '\u{4}';
 
 /// The widest part of a call tree.
-#[derive(Debug)]
-pub(super) struct Pruned<'t> {
+#[derive(Debug, Default)]
+pub(super) struct Pruned {
     /// Widest first; a parent before its children. The first is the root.
-    frames: Vec<Kept<'t>>,
+    frames: Vec<Kept>,
+    /// What ends in the root: samples with an empty stack.
+    stackless: u64,
     /// How many frames of the tree are not among them, as far as they were counted.
     hidden: Hidden,
 }
 
 #[derive(Debug)]
-struct Kept<'t> {
-    node: Node<'t>,
+struct Kept {
     parent: usize,
     level: usize,
     name: String,
+    kind: FrameKind,
+    total: u64,
     /// The part of the total that no kept child stands for.
     rest: u64,
     path_bytes: usize,
+    /// The most that it takes in the SVG.
+    svg_bytes: usize,
 }
 
 /// Frames that were not drawn because of a bound, except the merely narrow ones.
@@ -57,7 +71,7 @@ struct Hidden {
 
 /// A frame in the queue; the widest comes out first, then the one that came first.
 struct Candidate<'t> {
-    node: Node<'t>,
+    branch: Branch<'t>,
     parent: usize,
     level: usize,
     order: Reverse<u64>,
@@ -65,7 +79,7 @@ struct Candidate<'t> {
 
 impl Candidate<'_> {
     fn key(&self) -> (u64, Reverse<u64>) {
-        (self.node.total(), self.order)
+        (self.branch.total(), self.order)
     }
 }
 
@@ -87,21 +101,20 @@ impl Ord for Candidate<'_> {
 }
 
 /// Takes the widest frames, best first: a parent is never narrower than its children, so what is
-/// taken is connected. Iterative: depth costs no stack.
-pub(super) fn prune<'t>(tree: &'t CallTree<'t>, options: &Options) -> Pruned<'t> {
-    let root = tree.root();
+/// taken is connected. Only what is taken is opened. Iterative: depth costs no stack.
+pub(super) fn prune(root: Branch<'_>, options: &Options) -> Pruned {
     let narrowest = narrowest(root.total(), options.min_width_percent);
     let mut pruned = Pruned {
-        frames: Vec::new(),
-        hidden: Hidden::default(),
+        stackless: root.self_value(),
+        ..Pruned::default()
     };
     if root.total() == 0 {
         return pruned;
     }
     let mut queue = BinaryHeap::new();
-    let mut order = 0;
+    let (mut order, mut steps_left) = (0, STEPS_MAX);
     queue.push(Candidate {
-        node: root,
+        branch: root,
         parent: 0,
         level: 0,
         order: Reverse(order),
@@ -113,27 +126,30 @@ pub(super) fn prune<'t>(tree: &'t CallTree<'t>, options: &Options) -> Pruned<'t>
             break;
         }
         let place = pruned.frames.len();
-        let (node, level) = (candidate.node, candidate.level);
         pruned.take(&candidate);
+        let Candidate { branch, level, .. } = candidate;
         if level >= options.levels_max {
-            pruned.hidden.too_deep |= node.children().len() != 0;
+            pruned.hidden.too_deep |= branch.open_steps() != 0;
             continue;
         }
-        for child in node.children() {
-            // Children come widest first.
-            if child.total() < narrowest {
-                pruned.hidden.narrow |= child.total() != 0;
-                break;
-            }
+        let Some(left) = steps_left.checked_sub(branch.open_steps()) else {
+            pruned.hidden.too_many = true;
+            break;
+        };
+        steps_left = left;
+        let below = branch.open(narrowest);
+        pruned.hidden.narrow |= below.has_narrow;
+        for branch in below.branches {
             order += 1;
             queue.push(Candidate {
-                node: child,
+                branch,
                 parent: place,
                 level: level + 1,
                 order: Reverse(order),
             });
         }
     }
+    pruned.bound_svg_bytes();
     pruned.bound_folded_bytes();
     pruned
 }
@@ -150,42 +166,62 @@ fn narrowest(total: u64, min_width_percent: f64) -> u64 {
     narrowest.max(1)
 }
 
-impl<'t> Pruned<'t> {
-    fn take(&mut self, candidate: &Candidate<'t>) {
-        let node = candidate.node;
-        let name = if self.frames.is_empty() {
-            String::new()
-        } else {
-            folded_name(node)
+impl Pruned {
+    fn take(&mut self, candidate: &Candidate<'_>) {
+        let branch = &candidate.branch;
+        let total = branch.total();
+        let name = match self.frames.first() {
+            None => String::new(),
+            Some(_) => folded_name(branch),
         };
+        let whole = self.frames.first().map_or(total, |root| root.total);
         let mut path_bytes = name.len() + 1;
         if let Some(parent) = self.frames.get_mut(candidate.parent) {
-            parent.rest = parent.rest.saturating_sub(node.total());
+            parent.rest = parent.rest.saturating_sub(total);
             path_bytes += parent.path_bytes;
         }
         self.frames.push(Kept {
-            node,
             parent: candidate.parent,
             level: candidate.level,
+            svg_bytes: svg_bytes(&name, total, whole),
             name,
-            rest: node.total(),
+            kind: branch.kind(),
+            total,
+            rest: total,
             path_bytes,
         });
+    }
+
+    /// Gives the narrowest frames up until all names fit into the picture's bound.
+    fn bound_svg_bytes(&mut self) {
+        let mut left = SVG_BYTES_MAX;
+        let fits = self.frames.iter().take_while(|frame| {
+            let fits = frame.svg_bytes <= left;
+            left = left.saturating_sub(frame.svg_bytes);
+            fits
+        });
+        let fit = fits.count();
+        self.give_up_from(fit);
     }
 
     /// Gives frames up, the narrowest first, until the folded text is in its bound.
     fn bound_folded_bytes(&mut self) {
         while self.folded_bytes() > FOLDED_BYTES_MAX && self.frames.len() > 1 {
-            self.hidden.too_many = true;
-            let given_up = self.frames.split_off(self.frames.len() / 2);
-            given_up.iter().for_each(|frame| self.give_back(frame));
+            self.give_up_from(self.frames.len() / 2);
         }
     }
 
+    /// Gives up the frames from this place on: parents stand before their children.
+    fn give_up_from(&mut self, place: usize) {
+        let given_up = self.frames.split_off(place.clamp(1, self.frames.len()));
+        self.hidden.too_many |= !given_up.is_empty();
+        given_up.iter().for_each(|frame| self.give_back(frame));
+    }
+
     /// Leaves a frame's width to its parent, unless that was given up as well.
-    fn give_back(&mut self, frame: &Kept<'_>) {
+    fn give_back(&mut self, frame: &Kept) {
         if let Some(parent) = self.frames.get_mut(frame.parent) {
-            parent.rest = parent.rest.saturating_add(frame.node.total());
+            parent.rest = parent.rest.saturating_add(frame.total);
         }
     }
 
@@ -201,10 +237,15 @@ impl<'t> Pruned<'t> {
         self.frames.is_empty()
     }
 
+    /// What the whole width stands for.
+    pub(super) fn total(&self) -> u64 {
+        self.frames.first().map_or(0, |root| root.total)
+    }
+
     /// The names in the lines, with the frame's kind.
     pub(super) fn names(&self) -> impl Iterator<Item = (Cow<'_, str>, FrameKind)> {
         let kept = self.frames.iter().skip(1);
-        let kept = kept.map(|frame| (Cow::Borrowed(frame.name.as_str()), frame.node.kind()));
+        let kept = kept.map(|frame| (Cow::Borrowed(frame.name.as_str()), frame.kind));
         kept.chain(
             self.gaps()
                 .map(|(name, _)| (Cow::Owned(name), FrameKind::Marker)),
@@ -247,7 +288,7 @@ impl<'t> Pruned<'t> {
         }
         let mut lines = Vec::new();
         // Totals saturate, so the parts may be more than the whole; inferno adds them up.
-        let mut left = self.frames.first().map_or(0, |root| root.node.total());
+        let mut left = self.frames.first().map_or(0, |root| root.total);
         let mut counted = |value: u64| {
             let value = value.min(left);
             left -= value;
@@ -285,10 +326,8 @@ impl<'t> Pruned<'t> {
     /// What the first level has no frame for, as markers that keep its width: frames that were
     /// not drawn, and samples with an empty stack.
     fn gaps(&self) -> impl Iterator<Item = (String, u64)> {
-        let (rest, stackless) = self
-            .frames
-            .first()
-            .map_or((0, 0), |root| (root.rest, root.node.self_value()));
+        let rest = self.frames.first().map_or(0, |root| root.rest);
+        let stackless = self.stackless;
         let gaps = [
             (NOT_DRAWN, rest.saturating_sub(stackless)),
             (NO_STACK, stackless),
@@ -300,21 +339,32 @@ impl<'t> Pruned<'t> {
 }
 
 /// The name as inferno may read it: visible, bounded, without what folded text cannot hold.
-fn folded_name(node: Node<'_>) -> String {
-    let visible = text::visible(node.name());
+fn folded_name(branch: &Branch<'_>) -> String {
+    let visible = text::visible(branch.name());
     let mut name = String::with_capacity(visible.len() + 2);
-    if node.kind() == FrameKind::Marker {
+    if branch.kind() == FrameKind::Marker {
         name.push(MARKER);
     }
-    match visible.char_indices().nth(NAME_CHARS_MAX) {
-        Some((end, _)) => {
-            name.push_str(&stand_ins(&visible[..end]));
-            name.push('…');
-        }
-        None => name.push_str(&stand_ins(&visible)),
-    }
+    name.push_str(&stand_ins(&visible));
     name.push(END);
     name
+}
+
+/// The most bytes of SVG that a frame takes: its name stands in the tooltip, and as much of it as
+/// fits in the label.
+fn svg_bytes(name: &str, total: u64, whole: u64) -> usize {
+    // What inferno writes for the character: `&quot;` is the longest.
+    let escaped = |character| match character {
+        '"' | '\'' => 6,
+        '&' => 5,
+        '<' | '>' => 4,
+        other => other.len_utf8(),
+    };
+    let label_chars = u128::from(total) * u128::from(LABEL_CHARS_MAX) / u128::from(whole.max(1));
+    let label_chars = usize::try_from(label_chars).unwrap_or(0);
+    let tooltip: usize = name.chars().map(escaped).sum();
+    let label: usize = name.chars().take(label_chars).map(escaped).sum();
+    SVG_FRAME_BYTES + tooltip + label
 }
 
 /// Replaces what folded text cannot hold, and every white space (inferno trims and splits at it).

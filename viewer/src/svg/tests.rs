@@ -313,7 +313,110 @@ fn long_names_in_deep_stacks_stay_in_bounds() {
         ..everything(&profile)
     };
     let svg = flame_graph(&profile, &options).unwrap();
-    assert!(svg.len() < 6 << 20, "{}", svg.len());
+    assert!(svg.len() < SVG_BYTES_MAX, "{}", svg.len());
+    assert!(svg.contains("all but the"), "the cut is stated");
+}
+
+/// What a graph takes at most, whatever is drawn.
+const SVG_BYTES_MAX: usize = 4_000_000;
+
+#[test]
+fn names_of_the_longest_escapes_stay_in_bounds() {
+    // Each is wide, at the widest levels, and takes six bytes a character.
+    let mut builder = ProfileBuilder::new();
+    builder.value_types(&[ValueType::CPU]);
+    for index in 0..1_900_u32 {
+        let mut stack = None;
+        for level in 0..4 {
+            let name = format!("{index} {level} {}", "\"".repeat(500));
+            let frame = builder.frame(&FrameSpec::new(&name));
+            stack = Some(builder.stack(stack, frame));
+        }
+        add(&mut builder, stack, 1_000);
+    }
+    let profile = builder.build().unwrap();
+    for direction in [Direction::Forward, Direction::Reversed] {
+        let options = Options {
+            direction,
+            ..Options::new(&profile)
+        };
+        let svg = flame_graph(&profile, &options).unwrap();
+        assert!(svg.len() < SVG_BYTES_MAX, "{}", svg.len());
+        assert!(svg.len() > SVG_BYTES_MAX * 3 / 4, "{}", svg.len());
+        assert!(svg.contains("not drawn: all but the"), "the cut is stated");
+        let drawn = frames(&svg);
+        let widths = drawn.iter().filter(|frame| frame.y == drawn[1].y);
+        let whole: u64 = widths.map(|frame| frame.width).sum();
+        assert_eq!(whole, 1_900_000, "the first level keeps the whole width");
+    }
+}
+
+#[test]
+fn a_name_is_cut_to_its_documented_length() {
+    let name = "n".repeat(16 << 10);
+    let profile = named(&[(&name, FrameKind::Native)]);
+    let cut = "n".repeat(text::NAME_CHARS_MAX);
+    assert_eq!(
+        titles(&profile, &everything(&profile)),
+        ["all (1.5 ms, 100%)", &format!("{cut}… (1.5 ms, 100%)")]
+    );
+}
+
+/// A chain of calls in each of whose functions a leaf of its own ends.
+///
+/// Its reversed tree has a path for each leaf: a thousand times the nodes of the profile.
+fn comb(levels: u32, name: impl Fn(u32) -> String) -> Profile {
+    let mut builder = ProfileBuilder::new();
+    builder.value_types(&[ValueType::CPU]);
+    let mut stack = None;
+    for level in 0..levels {
+        let frame = builder.frame(&FrameSpec::new(&name(level)));
+        stack = Some(builder.stack(stack, frame));
+        let leaf = builder.frame(&FrameSpec::new(&format!("leaf{level}")));
+        let leaf = builder.stack(stack, leaf);
+        add(&mut builder, Some(leaf), 1_000);
+    }
+    builder.build().unwrap()
+}
+
+#[test]
+fn a_reversed_graph_makes_only_the_wide_part_of_its_tree() {
+    // As a whole the reversed tree has 2 thousand million nodes.
+    let profile = comb(60_000, |level| format!("caller{}", level % 7));
+    let options = Options {
+        direction: Direction::Reversed,
+        ..Options::new(&profile)
+    };
+    let svg = flame_graph(&profile, &options).unwrap();
+    let drawn = frames(&svg);
+    assert_eq!(drawn[0].width, 60_000_000);
+    assert_eq!(drawn.len(), 2, "every leaf is narrow: {drawn:?}");
+    assert_eq!(drawn[1].title, "[not drawn] (60 ms, 100%)");
+    assert!(svg.contains("not drawn: frames below 0.05%"));
+}
+
+#[test]
+fn a_reversed_graph_of_recursion_ends_by_its_steps() {
+    // Sixty chains of one function: all their stacks lead on, level after level.
+    let mut builder = ProfileBuilder::new();
+    builder.value_types(&[ValueType::CPU]);
+    let f = builder.frame(&FrameSpec::new("f"));
+    for root in 0..60 {
+        let root = builder.frame(&FrameSpec::new(&format!("root{root}")));
+        let mut stack = Some(builder.stack(None, root));
+        for _ in 0..4_000 {
+            stack = Some(builder.stack(stack, f));
+            add(&mut builder, stack, 1_000);
+        }
+    }
+    let profile = builder.build().unwrap();
+    let options = Options {
+        direction: Direction::Reversed,
+        ..Options::new(&profile)
+    };
+    let svg = flame_graph(&profile, &options).unwrap();
+    let drawn = frames(&svg);
+    assert!((50..900).contains(&drawn.len()), "{}", drawn.len());
     assert!(svg.contains("all but the"), "the cut is stated");
 }
 
