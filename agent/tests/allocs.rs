@@ -58,7 +58,7 @@ fn handler_allocates_nothing() {
     black_box(deep(100, Instant::now() + Duration::from_millis(800)));
     let after = ALLOCATIONS.with(Cell::get);
     let log = profiler.stop();
-    assert!(log.len() > 500, "a storm of {} samples", log.len());
+    assert!(log.len() > 100, "a storm of {} samples", log.len());
     assert_eq!(
         after - before,
         0,

@@ -13,11 +13,12 @@ use flashlamp::{Clock, Log, Profiler, StartError, Threads};
 
 const MS: Duration = Duration::from_millis(1);
 
+/// Spins until the thread has had this much of the processor, however busy the machine is.
 #[inline(never)]
 fn spin_for(duration: Duration) -> u64 {
-    let end = Instant::now() + duration;
+    let end = thread_cpu_ns() + u64::try_from(duration.as_nanos()).unwrap();
     let mut value = 1_u64;
-    while Instant::now() < end {
+    while thread_cpu_ns() < end {
         value = spin_some(value);
     }
     value
@@ -165,6 +166,7 @@ fn sum_of_events_is_the_threads_cpu_time() {
 
 #[test]
 fn wall_profile_counts_the_time_asleep() {
+    let before = Instant::now();
     let profiler = Profiler::builder()
         .clock(Clock::Wall)
         .period(MS)
@@ -175,11 +177,12 @@ fn wall_profile_counts_the_time_asleep() {
     assert!(receiver.recv_timeout(300 * MS).is_err());
     let slept = began.elapsed();
     let log = profiler.stop();
+    let all = before.elapsed();
     let counted = MS * u32::try_from(log.event_count().as_u64()).unwrap();
-    println!("counted {counted:?} of {slept:?}");
+    println!("counted {counted:?} of {slept:?}, all {all:?}");
     assert!(
-        counted + 20 * MS >= slept && counted <= slept + 60 * MS,
-        "{counted:?} of {slept:?}"
+        counted + 20 * MS >= slept && counted <= all + 20 * MS,
+        "{counted:?} of {slept:?}, all {all:?}"
     );
     assert!(total_of(&log, "recv_timeout") > 0, "{}", log.folded());
 }

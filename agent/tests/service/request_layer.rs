@@ -301,7 +301,7 @@ fn continuous_samples_carry_their_entry_point() {
         runtime.block_on(send(&setup.app, "/compute/1", None));
     }
     drop(runtime);
-    spin_in_handler(50 * MS);
+    spin_in_handler(200 * MS);
     assert!(setup.agent.flush(SOON));
     let mut of_entry = std::collections::BTreeMap::<String, u64>::new();
     for window in setup.stub.received() {
@@ -312,8 +312,9 @@ fn continuous_samples_carry_their_entry_point() {
         }
     }
     println!("{of_entry:?}");
-    assert!(of_entry["/compute/{id}"] >= 50, "{of_entry:?}");
-    assert!(of_entry[labels::NO_ENTRY] >= 5, "{of_entry:?}");
+    // 300 and 200 ms of the wall clock; a busy machine gives less of the processor.
+    assert!(of_entry["/compute/{id}"] >= 10, "{of_entry:?}");
+    assert!(of_entry[labels::NO_ENTRY] >= 1, "{of_entry:?}");
     finish(setup);
 }
 
