@@ -62,12 +62,6 @@ impl Collector {
         })
     }
 
-    /// The host and port it answers on.
-    #[must_use]
-    pub fn address(&self) -> &str {
-        &self.address
-    }
-
     /// The folder of its store.
     #[must_use]
     pub fn data(&self) -> &Path {

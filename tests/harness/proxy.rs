@@ -1,4 +1,5 @@
 //! A collector's address that misbehaves on demand: it stands between an agent and a collector.
+//! Where there is no collector behind it, it closes the connection without an answer.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -25,6 +26,7 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct Proxy {
     address: String,
+    target: Arc<Mutex<String>>,
     faults: Arc<Mutex<VecDeque<Fault>>>,
 }
 
@@ -36,15 +38,28 @@ impl Proxy {
     pub fn start(target: String) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
+        let target = Arc::new(Mutex::new(target));
         let faults = Arc::<Mutex<VecDeque<Fault>>>::default();
-        let planned = Arc::clone(&faults);
+        let (current, planned) = (Arc::clone(&target), Arc::clone(&faults));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (target, planned) = (target.clone(), Arc::clone(&planned));
-                thread::spawn(move || serve(&stream, &target, || next(&planned)));
+                let (target, planned) = (lock(&current).clone(), Arc::clone(&planned));
+                thread::spawn(move || serve(&stream, &target, || lock(&planned).pop_front()));
             }
         });
-        Ok(Self { address, faults })
+        Ok(Self {
+            address,
+            target,
+            faults,
+        })
+    }
+
+    /// Passes requests on to another collector from now on.
+    ///
+    /// A collector that comes back may so have a port of the system's choice: its old one is
+    /// free while it is away, and may be another program's by then.
+    pub fn aim_at(&self, target: String) {
+        *lock(&self.target) = target;
     }
 
     /// The URL to give to the agent.
@@ -55,28 +70,18 @@ impl Proxy {
 
     /// Plans a fault for the next request that has none yet.
     pub fn plan(&self, fault: Fault) {
-        self.faults
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(fault);
+        lock(&self.faults).push_back(fault);
     }
 
     /// How many planned faults have not happened yet.
     #[must_use]
     pub fn planned(&self) -> usize {
-        self.faults
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        lock(&self.faults).len()
     }
 }
 
-fn lock(faults: &Mutex<VecDeque<Fault>>) -> MutexGuard<'_, VecDeque<Fault>> {
-    faults.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn next(faults: &Mutex<VecDeque<Fault>>) -> Option<Fault> {
-    lock(faults).pop_front()
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Answers one request of a connection and closes it.
