@@ -1,7 +1,6 @@
 //! The one command of a newcomer: what it prints is true, and it leaves nothing behind.
 
 use std::net::TcpListener;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use flashlamp_profile::{Column, Limits, decode, encode};
@@ -48,8 +47,8 @@ fn toggle(command: &str) -> Result<(String, String, String)> {
 }
 
 #[test]
-fn twenty_seconds_of_the_demo_print_links_that_hold_the_shops_own_functions() -> Result<()> {
-    let mut demo = Demo::start(&["--for", "20s"])?;
+fn the_demo_prints_links_that_hold_the_shops_own_functions() -> Result<()> {
+    let mut demo = Demo::start(&[])?;
     let index = demo.printed("the index")?;
     page(&index, &["Flashlamp"])?;
     let request = demo.printed("one request's flame graph")?;
@@ -105,8 +104,27 @@ fn twenty_seconds_of_the_demo_print_links_that_hold_the_shops_own_functions() ->
         page(&format!("{day}?entry={query}"), &["<svg", function])?;
     }
 
-    let status = demo.ended(Duration::from_secs(60))?;
+    let status = demo.interrupt()?;
     ensure!(status.success(), "{status}:\n{}", demo.process().output());
+    let left = demo.process().descendants();
+    ensure!(left.is_empty(), "it leaves nothing running: {left:?}");
+    Ok(())
+}
+
+#[test]
+fn a_demo_whose_time_is_short_says_what_did_not_become_true() -> Result<()> {
+    let mut demo = Demo::start(&["--for", "1s"])?;
+    let status = demo.ended(2 * wait::SOON)?;
+    let output = demo.process().output();
+    ensure!(status.success(), "{status}:\n{output}");
+    let line = output
+        .lines()
+        .find(|line| line.contains("Not yet true after 1s"));
+    let line = line.with_context(|| output.clone())?;
+    ensure!(
+        line.contains("the day's flame graph") && line.contains("20s"),
+        "{line}"
+    );
     let left = demo.process().descendants();
     ensure!(left.is_empty(), "it leaves nothing running: {left:?}");
     Ok(())

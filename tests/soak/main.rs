@@ -22,11 +22,11 @@ fn main() -> Result<()> {
         .nth(1)
         .context("how many seconds?")?
         .parse()?;
+    let started = wait::now();
     let mut demo = Demo::start(&["--for", &format!("{seconds}s")])?;
-    demo.printed("the index")?;
+    demo.printed("the day's flame graph")?;
     let mut out = std::io::stdout().lock();
     let mut seen = BTreeMap::<u32, Vec<u64>>::new();
-    let started = wait::now();
     // The last look is before the end, when the processes still run.
     let step = Duration::from_secs(seconds) / (LOOKS + 2);
     for look in 1..=LOOKS {

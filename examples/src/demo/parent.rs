@@ -4,7 +4,7 @@ use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::DemoArgs;
@@ -12,11 +12,15 @@ use crate::child::Child;
 use crate::links::Links;
 use crate::{console, traffic};
 
-/// Runs the demo until it is told to stop or its time is over, and leaves nothing running.
+/// How long it takes until all links are true, with some to spare: the agent sends its first
+/// window after ten seconds.
+const ALL_LINKS: Duration = Duration::from_secs(20);
+
+/// Runs the demo until it is told to stop or its time is over, and leaves nothing running. What
+/// did not become true within the time is said.
 ///
 /// # Errors
-/// A child could not be started, ended by itself, or did not stop well; or the time was over
-/// before all links were true.
+/// A child could not be started, ended by itself, or did not stop well.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     // From here on a signal asks for a clean stop, also while the children start.
     let mut signals = Signals::listen().context("listening for signals")?;
@@ -69,12 +73,14 @@ async fn together(
         "Stopped. What was collected stays in {}.",
         data.display()
     ));
-    let missing = links.missing();
-    ensure!(
-        args.run_for.is_none() || missing.is_empty(),
-        "the time was over before these were true: {}",
-        missing.join(", ")
-    );
+    if let Some(time) = args.run_for
+        && !links.missing().is_empty()
+    {
+        console::say(&format!(
+            "Not yet true after {time:?}: {}. All of it takes about {ALL_LINKS:?}.",
+            links.missing().join(", ")
+        ));
+    }
     Ok(())
 }
 
