@@ -500,10 +500,16 @@ proptest! {
 
 #[test]
 fn sums_beyond_what_can_be_counted_are_drawn_all_the_same() {
-    let folded: String = ["a", "b", "c"]
-        .map(|leaf| format!("main;{leaf} {}\n", i64::MAX))
-        .concat();
-    let profile = decode::folded(folded.as_bytes(), &Limits::default()).unwrap();
+    let mut builder = ProfileBuilder::new();
+    builder.value_types(&[ValueType::CPU]);
+    let main = builder.frame(&FrameSpec::new("main"));
+    let main = builder.stack(None, main);
+    for name in ["a", "b", "c"] {
+        let frame = builder.frame(&FrameSpec::new(name));
+        let stack = Some(builder.stack(Some(main), frame));
+        add(&mut builder, stack, u64::MAX / 2);
+    }
+    let profile = builder.build().unwrap();
     let svg = flame_graph(&profile, &Options::new(&profile)).unwrap();
     for name in ["main", "a", "b"] {
         assert!(svg.contains(&format!("<title>{name} (")), "{name}");
