@@ -122,7 +122,7 @@ fn a_demo_whose_time_is_short_says_what_did_not_become_true() -> Result<()> {
         .find(|line| line.contains("Not yet true after 1s"));
     let line = line.with_context(|| output.clone())?;
     ensure!(
-        line.contains("the day's flame graph") && line.contains("20s"),
+        line.contains("the day's flame graph") && line.contains("--for 10s"),
         "{line}"
     );
     let left = demo.process().descendants();

@@ -48,7 +48,7 @@ pub(crate) struct DemoArgs {
         default_value = "flashlamp-data"
     )]
     pub(crate) data: PathBuf,
-    /// Stop after this time, such as 20s or 5m, rather than at Ctrl-C. All links take about 20s.
+    /// Stop after this time, such as 20s or 5m, rather than at Ctrl-C. The links take a few seconds.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) run_for: Option<Duration>,
 }
