@@ -37,6 +37,12 @@ pub struct Config {
     pub large_answer_bytes: u64,
     /// How long a body may take to arrive: [`limits::BODY_TIME_MAX`].
     pub body_time_max: Duration,
+    /// How long a connection may stay without the whole head of a request:
+    /// [`limits::HEAD_TIME_MAX`].
+    pub head_time_max: Duration,
+    /// How many connections there may be at once; `None`: as many as the process may have open
+    /// files, but for [`limits::OPEN_FILES_KEPT`].
+    pub connections_max: Option<usize>,
     /// Whether deltas are merged in the background. Off only in tests that merge by hand.
     pub compact_in_background: bool,
 }
@@ -55,6 +61,8 @@ impl Config {
             small_answer_bytes: limits::SMALL_ANSWER_BYTES,
             large_answer_bytes: limits::LARGE_ANSWER_BYTES,
             body_time_max: limits::BODY_TIME_MAX,
+            head_time_max: limits::HEAD_TIME_MAX,
+            connections_max: None,
             compact_in_background: true,
         }
     }

@@ -37,6 +37,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod compact;
 pub mod config;
+mod connections;
 pub mod error;
 pub mod hosts;
 pub mod ingest;

@@ -51,6 +51,21 @@ pub const BODY_LOSS_REASONS_MAX: usize = 64;
 /// How long a body may take to arrive. An agent on a bad line sends 1 MB in less.
 pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// How long a connection stays open without the whole head of a request: also between two requests,
+/// so it is longer than the pause between two windows of an agent.
+pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The most connections at once, however many files the process may have open. One that is idle
+/// takes some ten kilobytes.
+pub const CONNECTIONS_MAX: usize = 10_000;
+
+/// How many of the files that the process may have open are kept for the store and the log: each
+/// read takes two.
+pub const OPEN_FILES_KEPT: usize = 128;
+
+/// How many files a process may have open where the system does not say.
+pub const OPEN_FILES_USUAL: usize = 1_024;
+
 /// How much of a refused body is still read, so that its sender gets to see the refusal.
 pub const DISCARD_BYTES_MAX: u64 = 64 << 20;
 

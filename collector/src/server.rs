@@ -1,6 +1,6 @@
 //! From a configuration to a running collector, and back to a folder that can be copied.
 
-use std::future::{Future, IntoFuture as _};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::connections::{self, Bounds};
 use crate::limits;
 use crate::state::AppState;
 use crate::store::sqlite::OpenError;
@@ -57,6 +58,7 @@ pub struct Collector {
     listener: TcpListener,
     address: SocketAddr,
     state: AppState,
+    bounds: Bounds,
     compact_in_background: bool,
 }
 
@@ -93,6 +95,12 @@ impl Collector {
             listener,
             address,
             state,
+            bounds: Bounds {
+                count_max: config
+                    .connections_max
+                    .unwrap_or_else(connections::count_max),
+                head_time_max: config.head_time_max,
+            },
             compact_in_background: config.compact_in_background,
         })
     }
@@ -125,6 +133,7 @@ impl Collector {
             listener,
             address,
             state,
+            bounds,
             compact_in_background,
         } = self;
         let tasks = state.tasks.clone();
@@ -144,26 +153,22 @@ impl Collector {
             }
         });
         let until = tasks.clone();
-        let serving = axum::serve(listener, router(state.clone()))
-            .with_graceful_shutdown(async move { until.stopping().await })
-            .into_future();
+        let until = async move { until.stopping().await };
+        let serving = connections::serve(listener, router(state.clone()), bounds, until);
         let grace = async {
             tasks.stopping().await;
             tokio::time::sleep(limits::SHUTDOWN_GRACE).await;
         };
-        let served = tokio::select! {
-            served = serving => served.map_err(ServeError::Server),
-            () = grace => {
-                warn!("requests are still in flight after the time allowed to stop");
-                Ok(())
-            }
-        };
+        tokio::select! {
+            () = serving => {}
+            () = grace => warn!("requests are still in flight after the time allowed to stop"),
+        }
         tasks.finish(limits::SHUTDOWN_GRACE).await;
         let store = Arc::clone(&state.store);
         if let Err(error) = tokio::task::spawn_blocking(move || store.close()).await {
             warn!(%error, "failed to close the store");
         }
-        served
+        Ok(())
     }
 }
 

@@ -4,6 +4,10 @@
 
 mod fixture;
 
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use fixture::Server;
 
 /// Sends a request line and headers; the status and the whole answer.
@@ -18,6 +22,43 @@ fn ask(server: &Server, head: &str) -> (u16, String) {
         status.unwrap_or_else(|| panic!("{head}: {answer:?}")),
         answer,
     )
+}
+
+fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap()
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_closed() {
+    let server = Server::start_with(|config| config.head_time_max = Duration::from_millis(50));
+    let request = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    for said in ["", "GET /healthz HTTP/1.1\r\nhost: loc", request] {
+        let mut stream = connect(&server);
+        let patience = Some(Duration::from_secs(10));
+        stream.set_read_timeout(patience).unwrap();
+        stream.write_all(said.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it ends");
+        assert_eq!(answer.contains("200 OK"), said == request, "{answer}");
+    }
+}
+
+#[test]
+fn connections_beyond_the_bound_wait_for_a_place() {
+    let server = Server::start_with(|config| config.connections_max = Some(2));
+    let [first, second, mut third] = [(); 3].map(|()| connect(&server));
+    let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    third.write_all(request).unwrap();
+    let wait = |time| third.set_read_timeout(Some(time)).unwrap();
+    wait(Duration::from_millis(50));
+    let mut answer = String::new();
+    let refused = (&third).read_to_string(&mut answer).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::WouldBlock, "{answer}");
+    drop(first);
+    wait(Duration::from_secs(30));
+    (&third).read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    drop(second);
 }
 
 /// Every kind of address, each of which must refuse a name that may be rebound.
