@@ -120,11 +120,17 @@ pub struct ApiError {
 
 impl ApiError {
     /// A refusal with a sentence for a person: lower case, no full stop.
+    /// Cut to [`limits::DETAIL_BYTES_MAX`], for it may quote what was sent.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        let mut detail = detail.into();
+        if detail.len() > limits::DETAIL_BYTES_MAX {
+            detail.truncate(detail.floor_char_boundary(limits::DETAIL_BYTES_MAX));
+            detail.push('…');
+        }
         Self {
             status: code.status(),
             code: code.as_str(),
-            detail: detail.into(),
+            detail,
         }
     }
 

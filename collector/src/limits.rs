@@ -72,6 +72,9 @@ pub const DISCARD_BYTES_MAX: u64 = 64 << 20;
 /// How long a refused body is still read.
 pub const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// The longest sentence of a refusal, in bytes.
+pub const DETAIL_BYTES_MAX: usize = 1_000;
+
 /// What a refused sender is told to wait before it tries again.
 pub const RETRY_AFTER_SECONDS: u32 = 2;
 

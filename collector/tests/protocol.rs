@@ -24,6 +24,24 @@ fn ask(server: &Server, head: &str) -> (u16, String) {
     )
 }
 
+#[test]
+fn a_refusal_is_short_whatever_was_sent() {
+    let server = Server::start();
+    let long = "%C3%BC".repeat(9_000);
+    for path in [
+        format!("/api/v1/services?{long}=1"),
+        format!("/api/v1/flamegraph?service=s&clock={long}"),
+        format!("/day/{long}/s"),
+    ] {
+        let head = format!("GET {path} HTTP/1.1\nhost: localhost");
+        for accept in ["", "\naccept: text/html"] {
+            let (status, answer) = ask(&server, &format!("{head}{accept}"));
+            assert!(status == 400 || status == 404, "{path}");
+            assert!(answer.contains('…') && answer.len() < 5_000, "{answer}");
+        }
+    }
+}
+
 fn connect(server: &Server) -> TcpStream {
     TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap()
 }
