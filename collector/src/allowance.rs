@@ -83,6 +83,11 @@ impl Allowance {
         self.outgrown
     }
 
+    /// Gives back all that is held.
+    pub fn release(&mut self) {
+        self.reservation.shrink_to(0);
+    }
+
     /// How many bytes are held.
     pub fn held(&self) -> usize {
         usize::try_from(self.reservation.held()).unwrap_or(usize::MAX)

@@ -160,6 +160,10 @@ impl AppState {
             // Held until the work is done, also where the one who asked has gone by then.
             let _turn = turn;
             let made = work(snapshot, &mut allowance);
+            if made.is_err() {
+                // Before the turn ends: the next one finds it free.
+                allowance.release();
+            }
             Ok((made, allowance))
         })
         .await
@@ -330,5 +334,23 @@ mod tests {
             assert_eq!(allowance.held(), held);
         }
         assert_eq!(state.answers_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn large_answers_that_are_refused_leave_their_turn_with_all_memory_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = state(folder.path());
+        let too_large = |_: &dyn Snapshot, allowance: &mut Allowance| {
+            allowance.set(usize::try_from(limits::LARGE_ANSWER_BYTES).unwrap())?;
+            allowance.set(usize::MAX)?;
+            Ok(())
+        };
+        let many = (0..20).map(|_| {
+            let state = state.clone();
+            tokio::spawn(async move { state.read_within(too_large).await.unwrap_err() })
+        });
+        for refused in many.collect::<Vec<_>>() {
+            assert_eq!(refused.await.unwrap().code(), "answer_too_large");
+        }
     }
 }

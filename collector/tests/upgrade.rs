@@ -10,7 +10,10 @@ mod fixture;
 use fixture::Server;
 use serde_json::json;
 
-const GOLDEN: &[(&str, &[u8])] = &[("format-1", include_bytes!("golden/format-1.db"))];
+const GOLDEN: &[(&str, &[u8])] = &[
+    ("format-1", include_bytes!("golden/format-1.db")),
+    ("format-2", include_bytes!("golden/format-2.db")),
+];
 
 #[test]
 fn the_data_of_every_format_version_is_read() {

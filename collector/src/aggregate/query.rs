@@ -121,8 +121,8 @@ pub fn read(
         }
     }
     let (losses, sum, allowance) = (reading.losses, reading.sum, reading.allowance);
-    // The finished profile is made beside the sum.
-    allowance.set(2 * sum.heap_bytes())?;
+    // The samples of the finished profile are made beside those of the sum.
+    allowance.set(sum.heap_bytes().saturating_mul(3) / 2)?;
     let Some(row) = sum.finish() else {
         return Ok(None);
     };

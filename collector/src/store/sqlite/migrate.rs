@@ -8,13 +8,15 @@ use rusqlite::Connection;
 use super::OpenError;
 
 /// The newest format that this release reads, and the one that it writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// "FLMP": says that the file is ours.
 const APPLICATION_ID: u32 = 0x464C_4D50;
 
-const MIGRATIONS: [&str; FORMAT_VERSION as usize] =
-    [include_str!("../../../migrations/0001_kv.sql")];
+const MIGRATIONS: [&str; FORMAT_VERSION as usize] = [
+    include_str!("../../../migrations/0001_kv.sql"),
+    include_str!("../../../migrations/0002_keys_in_an_index.sql"),
+];
 
 /// Refuses a file of another program or of a later release, without changing it.
 pub(super) fn check_owner(connection: &Connection) -> Result<(), OpenError> {
