@@ -258,6 +258,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
 
+    use tokio::task::JoinSet;
+
     use super::*;
     use crate::allowance::AllowanceError;
 
@@ -345,12 +347,13 @@ mod tests {
             allowance.set(usize::MAX)?;
             Ok(())
         };
-        let many = (0..20).map(|_| {
+        let mut many = JoinSet::new();
+        for _ in 0..20 {
             let state = state.clone();
-            tokio::spawn(async move { state.read_within(too_large).await.unwrap_err() })
-        });
-        for refused in many.collect::<Vec<_>>() {
-            assert_eq!(refused.await.unwrap().code(), "answer_too_large");
+            many.spawn(async move { state.read_within(too_large).await.unwrap_err() });
+        }
+        while let Some(refused) = many.join_next().await {
+            assert_eq!(refused.unwrap().code(), "answer_too_large");
         }
     }
 }
