@@ -1,19 +1,20 @@
 //! The only way to make a [`Profile`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::error::BuildError;
-use crate::frame::{FrameId, FrameKind, FrameRecord};
-use crate::function::Function;
-use crate::heap;
+use crate::frame::{Frame, FrameId, FrameKind, FrameRecord};
+use crate::function::{Function, FunctionId};
+use crate::interner::{Contents as _, Interner};
 use crate::label::LabelSetId;
 use crate::loss::Tally;
 use crate::mapping::{Mapping, MappingId};
 use crate::profile::Profile;
 use crate::sample::SampleRow;
 use crate::stack::StackId;
+use crate::string_table::StringId;
 use crate::thread::{Thread, ThreadId};
-use crate::units::{EventCount, Nanos, Period, Timestamp, index};
+use crate::units::{EventCount, Nanos, Period, Timestamp};
 use crate::value_type::ValueType;
 
 /// Collects tables and samples, then checks them once.
@@ -45,9 +46,20 @@ use crate::value_type::ValueType;
 pub struct ProfileBuilder {
     /// What is there so far; handed out once it was checked.
     profile: Profile,
-    mapping_ids: HashMap<Mapping, MappingId>,
-    thread_ids: HashMap<Thread, ThreadId>,
+    interners: Interners,
     error: Option<BuildError>,
+}
+
+/// One for each table that holds each different entry once. A finished profile needs none.
+#[derive(Clone, Debug, Default)]
+struct Interners {
+    strings: Interner,
+    mappings: Interner,
+    functions: Interner,
+    frames: Interner,
+    stacks: Interner,
+    labels: Interner,
+    threads: Interner,
 }
 
 /// A frame to be added. Only the name is required.
@@ -170,13 +182,8 @@ impl ProfileBuilder {
 
     /// Adds a mapping, or finds an equal one.
     pub fn mapping(&mut self, mapping: Mapping) -> MappingId {
-        *self
-            .mapping_ids
-            .entry(mapping)
-            .or_insert_with_key(|mapping| {
-                self.profile.mappings.push(mapping.clone());
-                MappingId(index(self.profile.mappings.len() - 1))
-            })
+        let mappings = &mut self.profile.mappings;
+        MappingId(self.interners.mappings.intern(mappings, mapping))
     }
 
     /// Adds a frame, or finds an equal one.
@@ -186,18 +193,50 @@ impl ProfileBuilder {
         if mapping.is_some_and(|id| id.0 as usize >= self.profile.mappings.len()) {
             self.fail(BuildError::ForeignId { table: "mapping" });
         }
-        let name = self.profile.strings.intern(spec.name);
-        let file = spec.file.map(|file| self.profile.strings.intern(file));
-        let function = self.profile.functions.intern(Function { name, file });
+        let name = self.string(spec.name);
+        let file = spec.file.map(|file| self.string(file));
+        let function = self.function(Function { name, file });
         let address = if inline { 0 } else { spec.address };
         let (line, kind) = (spec.line, spec.kind);
-        self.profile.frames.intern(FrameRecord {
+        self.record(FrameRecord {
             function,
             line,
             kind,
             mapping,
             address,
         })
+    }
+
+    /// The frame of another profile that has this frame's function and kind, and nothing else of
+    /// it. Its names are shared.
+    pub(crate) fn same_function(&mut self, frame: Frame<'_>) -> FrameId {
+        let (name, file) = frame.texts();
+        let (strings, interner) = (&mut self.profile.strings, &mut self.interners.strings);
+        let name = strings.share(interner, name);
+        let file = file.map(|file| strings.share(interner, file));
+        let function = self.function(Function { name, file });
+        self.record(FrameRecord {
+            function,
+            line: 0,
+            kind: frame.kind(),
+            mapping: None,
+            address: 0,
+        })
+    }
+
+    fn string(&mut self, text: &str) -> StringId {
+        let strings = &mut self.profile.strings;
+        strings.intern(&mut self.interners.strings, text)
+    }
+
+    fn function(&mut self, function: Function) -> FunctionId {
+        let functions = &mut self.profile.functions;
+        functions.intern(&mut self.interners.functions, function)
+    }
+
+    fn record(&mut self, record: FrameRecord) -> FrameId {
+        let frames = &mut self.profile.frames;
+        frames.intern(&mut self.interners.frames, record)
     }
 
     /// Adds the stack that is `parent` and one more frame towards the leaf, or finds it.
@@ -210,7 +249,8 @@ impl ProfileBuilder {
         if frame.0 as usize >= self.profile.frames.len() {
             self.fail(BuildError::ForeignId { table: "frame" });
         }
-        self.profile.stacks.intern(parent, frame)
+        let stacks = &mut self.profile.stacks;
+        stacks.intern(&mut self.interners.stacks, parent, frame)
     }
 
     /// Adds a whole stack, root first; `None` if there are no frames.
@@ -234,10 +274,8 @@ impl ProfileBuilder {
             tid,
             name: name.to_owned(),
         };
-        *self.thread_ids.entry(thread).or_insert_with_key(|thread| {
-            self.profile.threads.push(thread.clone());
-            ThreadId(index(self.profile.threads.len() - 1))
-        })
+        let threads = &mut self.profile.threads;
+        ThreadId(self.interners.threads.intern(threads, thread))
     }
 
     /// Adds a label set, or finds an equal one. Of two values for one key the last one counts.
@@ -245,14 +283,10 @@ impl ProfileBuilder {
         let sorted: BTreeMap<&str, &str> = pairs.iter().copied().collect();
         let set = sorted
             .into_iter()
-            .map(|(key, value)| {
-                (
-                    self.profile.strings.intern(key),
-                    self.profile.strings.intern(value),
-                )
-            })
+            .map(|(key, value)| (self.string(key), self.string(value)))
             .collect();
-        self.profile.labels.intern(set)
+        let labels = &mut self.profile.labels;
+        labels.intern(&mut self.interners.labels, set)
     }
 
     /// Adds one sample. With an event count of zero it is measured time, such as a gap,
@@ -306,6 +340,39 @@ impl ProfileBuilder {
         self
     }
 
+    /// Adds `sample_count` samples to the row of the same stack and labels, saturating; makes one
+    /// if `sums` knows none. The sample has neither time nor thread, and all rows came this way.
+    pub(crate) fn add_to_sum(
+        &mut self,
+        sums: &mut Interner,
+        sample_count: u64,
+        sample: NewSample<'_>,
+    ) {
+        let rows = self.profile.rows.len();
+        let key = SampleRow {
+            stack: sample.stack,
+            sample_count: 0,
+            event_count: EventCount::ZERO,
+            time: None,
+            thread: None,
+            labels: sample.labels,
+        };
+        let make = || key;
+        let is = |row: &SampleRow| row.stack == key.stack && row.labels == key.labels;
+        let place = sums.intern_with(&mut self.profile.rows, key.hash(), is, make) as usize;
+        let width = sample.values.len();
+        if place == rows {
+            self.profile.values.resize((rows + 1) * width, 0);
+        }
+        let row = &mut self.profile.rows[place];
+        row.sample_count = row.sample_count.saturating_add(sample_count);
+        row.event_count += sample.event_count;
+        let sums = &mut self.profile.values[place * width..(place + 1) * width];
+        for (sum, value) in sums.iter_mut().zip(sample.values) {
+            *sum = sum.saturating_add(*value);
+        }
+    }
+
     /// How many rows were added so far.
     pub fn row_count(&self) -> usize {
         self.profile.rows.len()
@@ -321,10 +388,18 @@ impl ProfileBuilder {
 
     /// About how many bytes of memory what was added so far takes; see [`Profile::heap_bytes`].
     pub fn heap_bytes(&self) -> usize {
-        let copies =
-            heap::mappings(self.mapping_ids.keys()) + heap::threads(self.thread_ids.keys());
-        let tables = heap::map(&self.mapping_ids) + heap::map(&self.thread_ids);
-        self.profile.heap_bytes() + tables + copies
+        let interners = &self.interners;
+        let interners = [
+            &interners.strings,
+            &interners.mappings,
+            &interners.functions,
+            &interners.frames,
+            &interners.stacks,
+            &interners.labels,
+            &interners.threads,
+        ];
+        let interners = interners.into_iter().map(Interner::heap_bytes);
+        self.profile.heap_bytes() + interners.sum::<usize>()
     }
 
     fn fail(&mut self, error: BuildError) {

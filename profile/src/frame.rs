@@ -1,12 +1,12 @@
 //! Frames: the elements of a stack.
 
-use std::collections::HashMap;
-
 use crate::function::FunctionId;
+use crate::hash;
 use crate::heap;
+use crate::interner::{Contents, Interner};
 use crate::mapping::{Mapping, MappingId};
 use crate::profile::Profile;
-use crate::units::index;
+use crate::string_table::Text;
 
 /// The place of a frame in its profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,7 +43,7 @@ pub mod markers {
 }
 
 /// What the frame table holds for one frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameRecord {
     pub(crate) function: FunctionId,
     pub(crate) line: u32,
@@ -52,19 +52,31 @@ pub(crate) struct FrameRecord {
     pub(crate) address: u64,
 }
 
+impl Contents for FrameRecord {
+    fn hash(&self) -> u64 {
+        let mapping = self.mapping.map_or(0, |id| u64::from(id.0) + 1);
+        hash::ids([
+            u64::from(self.function.0) << 32 | u64::from(self.line),
+            mapping << 8 | self.kind as u64,
+            self.address,
+        ])
+    }
+}
+
 /// Frames in order of first use.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FrameTable {
     records: Vec<FrameRecord>,
-    ids: HashMap<FrameRecord, FrameId>,
 }
 
 impl FrameTable {
-    pub(crate) fn intern(&mut self, record: FrameRecord) -> FrameId {
-        *self.ids.entry(record).or_insert_with(|| {
-            self.records.push(record);
-            FrameId(index(self.records.len() - 1))
-        })
+    pub(crate) fn intern(&mut self, interner: &mut Interner, record: FrameRecord) -> FrameId {
+        FrameId(interner.intern(&mut self.records, record))
+    }
+
+    /// Every record, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &FrameRecord> {
+        self.records.iter()
     }
 
     pub(crate) fn record(&self, id: FrameId) -> &FrameRecord {
@@ -75,8 +87,8 @@ impl FrameTable {
         self.records.len()
     }
 
-    pub(crate) fn heap_bytes(&self) -> usize {
-        heap::vec(&self.records) + heap::map(&self.ids)
+    pub(crate) const fn heap_bytes(&self) -> usize {
+        heap::vec(&self.records)
     }
 }
 
@@ -113,6 +125,13 @@ impl<'p> Frame<'p> {
     /// The source file, where it is known.
     pub fn file(self) -> Option<&'p str> {
         self.profile.function_file(self.record().function)
+    }
+
+    /// The texts of name and file, for another table to share.
+    pub(crate) fn texts(self) -> (&'p Text, Option<&'p Text>) {
+        let function = self.profile.functions.function(self.record().function);
+        let text = |id| self.profile.strings.shared(id);
+        (text(function.name), function.file.map(text))
     }
 
     /// The line that was running (leaf) or calling, from 1, where it is known.

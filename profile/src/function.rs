@@ -1,8 +1,8 @@
 //! Source functions: the identity of a frame is (name, file).
 
-use std::collections::HashMap;
-
+use crate::hash;
 use crate::heap;
+use crate::interner::{Contents, Interner};
 use crate::string_table::StringId;
 use crate::units::index;
 
@@ -11,25 +11,28 @@ use crate::units::index;
 pub(crate) struct FunctionId(pub(crate) u32);
 
 /// One function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Function {
     pub(crate) name: StringId,
     pub(crate) file: Option<StringId>,
+}
+
+impl Contents for Function {
+    fn hash(&self) -> u64 {
+        let file = self.file.map_or(0, |file| u64::from(file.0) + 1);
+        hash::ids([u64::from(self.name.0), file])
+    }
 }
 
 /// Functions in order of first use.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FunctionTable {
     functions: Vec<Function>,
-    ids: HashMap<Function, FunctionId>,
 }
 
 impl FunctionTable {
-    pub(crate) fn intern(&mut self, function: Function) -> FunctionId {
-        *self.ids.entry(function).or_insert_with(|| {
-            self.functions.push(function);
-            FunctionId(index(self.functions.len() - 1))
-        })
+    pub(crate) fn intern(&mut self, interner: &mut Interner, function: Function) -> FunctionId {
+        FunctionId(interner.intern(&mut self.functions, function))
     }
 
     pub(crate) fn function(&self, id: FunctionId) -> Function {
@@ -45,7 +48,7 @@ impl FunctionTable {
         self.functions.len()
     }
 
-    pub(crate) fn heap_bytes(&self) -> usize {
-        heap::vec(&self.functions) + heap::map(&self.ids)
+    pub(crate) const fn heap_bytes(&self) -> usize {
+        heap::vec(&self.functions)
     }
 }

@@ -1,11 +1,9 @@
 //! What tables take on the heap, from their capacities: an estimate, made in a few steps.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::loss::Tally;
-use crate::mapping::Mapping;
 use crate::profile::Profile;
-use crate::thread::Thread;
 
 /// What an allocator adds to an allocation: its header, and rounding.
 pub(crate) const ALLOCATION_OVERHEAD: usize = 16;
@@ -13,24 +11,6 @@ pub(crate) const ALLOCATION_OVERHEAD: usize = 16;
 /// The buffer of a vector.
 pub(crate) const fn vec<T>(vec: &Vec<T>) -> usize {
     vec.capacity() * size_of::<T>()
-}
-
-/// The buckets of a hash map: a power of two, of which 7 in 8 are used, each with a control byte.
-pub(crate) fn map<K, V, S>(map: &HashMap<K, V, S>) -> usize {
-    let buckets = map.capacity() * 8 / 7;
-    buckets * (size_of::<(K, V)>() + 1)
-}
-
-/// The text that mappings hold.
-pub(crate) fn mappings<'m>(mappings: impl Iterator<Item = &'m Mapping>) -> usize {
-    mappings
-        .map(|mapping| text(&mapping.path) + text(&mapping.build_id))
-        .sum()
-}
-
-/// The text that threads hold.
-pub(crate) fn threads<'t>(threads: impl Iterator<Item = &'t Thread>) -> usize {
-    threads.map(|thread| text(&thread.name)).sum()
 }
 
 /// The entries of a map of losses; nodes of a B-tree are on average two thirds full.
@@ -50,20 +30,24 @@ impl Profile {
     /// About how many bytes of memory the profile takes, beside `size_of::<Profile>()`.
     ///
     /// An estimate from the capacities of its tables and the bytes of its names, within a quarter
-    /// of what was allocated. A table that grows holds its old and its new form for a
-    /// moment, which is not counted. Costs one step for each mapping, thread and reason for
-    /// loss; names, frames, stacks and samples cost nothing.
+    /// of what was allocated. A table that grows holds its old and its new form for a moment,
+    /// which is not counted; names that a sum shares with what was added to it are counted in
+    /// both. Costs one step for each mapping, thread and reason for loss; names, frames, stacks
+    /// and samples cost nothing.
     pub fn heap_bytes(&self) -> usize {
+        let mappings = self.mappings.iter();
+        let mappings = mappings.map(|mapping| text(&mapping.path) + text(&mapping.build_id));
+        let threads = self.threads.iter().map(|thread| text(&thread.name));
         let tables = [
             text(&self.name),
             vec(&self.value_types),
             self.strings.heap_bytes(),
-            vec(&self.mappings) + mappings(self.mappings.iter()),
+            vec(&self.mappings) + mappings.sum::<usize>(),
             self.functions.heap_bytes(),
             self.frames.heap_bytes(),
             self.stacks.heap_bytes(),
             self.labels.heap_bytes(),
-            vec(&self.threads) + threads(self.threads.iter()),
+            vec(&self.threads) + threads.sum::<usize>(),
             vec(&self.rows) + vec(&self.values),
             losses(&self.losses),
         ];

@@ -1,10 +1,9 @@
 //! Sets of labels, shared by the samples that carry them.
 
-use std::collections::HashMap;
-
+use crate::hash;
 use crate::heap;
+use crate::interner::{Contents, Interner};
 use crate::string_table::StringId;
-use crate::units::index;
 
 /// The place of a label set in its profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,11 +17,16 @@ impl LabelSetId {
 /// Labels sorted by key, at most one value a key.
 pub(crate) type LabelSet = Vec<(StringId, StringId)>;
 
+impl Contents for LabelSet {
+    fn hash(&self) -> u64 {
+        hash::text(self)
+    }
+}
+
 /// Label sets in order of first use; the first one is empty.
 #[derive(Clone, Debug)]
 pub(crate) struct LabelTable {
     sets: Vec<LabelSet>,
-    ids: HashMap<LabelSet, LabelSetId>,
     /// The labels of all sets.
     pair_count: usize,
 }
@@ -31,22 +35,22 @@ impl Default for LabelTable {
     fn default() -> Self {
         Self {
             sets: vec![Vec::new()],
-            ids: HashMap::from([(Vec::new(), LabelSetId::EMPTY)]),
             pair_count: 0,
         }
     }
 }
 
 impl LabelTable {
-    pub(crate) fn intern(&mut self, set: LabelSet) -> LabelSetId {
-        if let Some(id) = self.ids.get(&set) {
-            return *id;
+    pub(crate) fn intern(&mut self, interner: &mut Interner, set: LabelSet) -> LabelSetId {
+        if set.is_empty() {
+            return LabelSetId::EMPTY;
         }
-        let id = LabelSetId(index(self.sets.len()));
-        self.pair_count += set.len();
-        self.sets.push(set.clone());
-        self.ids.insert(set, id);
-        id
+        let (sets, pairs) = (self.sets.len(), set.len());
+        let place = interner.intern(&mut self.sets, set);
+        if self.sets.len() > sets {
+            self.pair_count += pairs;
+        }
+        LabelSetId(place)
     }
 
     pub(crate) fn set(&self, id: LabelSetId) -> &[(StringId, StringId)] {
@@ -59,9 +63,7 @@ impl LabelTable {
 
     pub(crate) fn heap_bytes(&self) -> usize {
         let pairs = self.pair_count * size_of::<(StringId, StringId)>();
-        let copies = 2; // in the list and as a key
-        let sets = copies * (pairs + self.sets.len() * heap::ALLOCATION_OVERHEAD);
-        sets + heap::vec(&self.sets) + heap::map(&self.ids)
+        pairs + self.sets.len() * heap::ALLOCATION_OVERHEAD + heap::vec(&self.sets)
     }
 }
 

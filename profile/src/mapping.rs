@@ -1,5 +1,8 @@
 //! Loaded file ranges of a process.
 
+use crate::hash;
+use crate::interner::Contents;
+
 /// The place of a mapping in its profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MappingId(pub(crate) u32);
@@ -19,6 +22,12 @@ pub struct Mapping {
     pub end: u64,
     /// Where in the file the range begins, in bytes.
     pub file_offset: u64,
+}
+
+impl Contents for Mapping {
+    fn hash(&self) -> u64 {
+        hash::text(self)
+    }
 }
 
 impl Mapping {

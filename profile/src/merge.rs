@@ -1,15 +1,13 @@
 //! Sums of profiles.
 
-use std::collections::HashMap;
-
-use crate::builder::{FrameSpec, NewSample, ProfileBuilder};
+use crate::builder::{NewSample, ProfileBuilder};
 use crate::error::MergeError;
 use crate::frame::FrameId;
-use crate::heap;
+use crate::interner::Interner;
 use crate::label::LabelSetId;
 use crate::profile::Profile;
 use crate::stack::StackId;
-use crate::units::{EventCount, Period, Timestamp};
+use crate::units::{Period, Timestamp};
 use crate::value_type::ValueType;
 
 /// Adds up profiles of one series.
@@ -31,17 +29,8 @@ pub struct Merger {
     name: Option<String>,
     period: Option<Option<Period>>,
     range: Option<(Timestamp, Timestamp)>,
-    sums: Vec<Sum>,
-    places: HashMap<(Option<StackId>, LabelSetId), usize>,
-}
-
-#[derive(Debug)]
-struct Sum {
-    stack: Option<StackId>,
-    labels: LabelSetId,
-    sample_count: u64,
-    event_count: EventCount,
-    values: Vec<u64>,
+    /// By stack and labels.
+    sums: Interner,
 }
 
 impl Merger {
@@ -58,29 +47,23 @@ impl Merger {
     pub fn add(&mut self, profile: &Profile) -> Result<(), MergeError> {
         self.accept_header(profile)?;
         let stacks = self.stacks_of(profile);
-        let mut label_sets: HashMap<LabelSetId, LabelSetId> = HashMap::new();
+        let mut label_sets: Vec<Option<LabelSetId>> = vec![None; profile.labels.len()];
         for sample in profile.samples() {
-            let labels = *label_sets.entry(sample.labels()).or_insert_with(|| {
-                let pairs: Vec<_> = profile.label_pairs(sample.labels()).collect();
+            let set = sample.labels();
+            let labels = *label_sets[set.0 as usize].get_or_insert_with(|| {
+                let pairs: Vec<_> = profile.label_pairs(set).collect();
                 self.builder.labels(&pairs)
             });
-            let stack = sample.stack().map(|id| stacks[id.0 as usize]);
-            let place = *self.places.entry((stack, labels)).or_insert_with(|| {
-                self.sums.push(Sum {
-                    stack,
-                    labels,
-                    sample_count: 0,
-                    event_count: EventCount::ZERO,
-                    values: vec![0; sample.values().len()],
-                });
-                self.sums.len() - 1
-            });
-            let sum = &mut self.sums[place];
-            sum.sample_count = sum.sample_count.saturating_add(sample.sample_count());
-            sum.event_count += sample.event_count();
-            for (sum, value) in sum.values.iter_mut().zip(sample.values()) {
-                *sum = sum.saturating_add(*value);
-            }
+            let row = NewSample {
+                stack: sample.stack().map(|id| stacks[id.0 as usize]),
+                event_count: sample.event_count(),
+                values: sample.values(),
+                time: None,
+                thread: None,
+                labels,
+            };
+            let count = sample.sample_count();
+            self.builder.add_to_sum(&mut self.sums, count, row);
         }
         for (reason, tally) in profile.losses() {
             self.builder.loss(reason, *tally);
@@ -89,16 +72,8 @@ impl Merger {
     }
 
     /// About how many bytes of memory the sum takes so far; see [`Profile::heap_bytes`].
-    ///
-    /// [`Self::finish`] adds the rows of the profile to it, about as much as the sums.
     pub fn heap_bytes(&self) -> usize {
-        let values = self.value_types.as_ref().map_or(0, Vec::len) * size_of::<u64>();
-        let one = match values {
-            0 => 0,
-            bytes => bytes + heap::ALLOCATION_OVERHEAD,
-        };
-        let sums = heap::vec(&self.sums) + self.sums.len() * one;
-        self.builder.heap_bytes() + sums + heap::map(&self.places)
+        self.builder.heap_bytes() + self.sums.heap_bytes()
     }
 
     fn accept_header(&mut self, profile: &Profile) -> Result<(), MergeError> {
@@ -137,12 +112,8 @@ impl Merger {
         let mut frames: Vec<Option<FrameId>> = vec![None; profile.frames.len()];
         let mut stacks: Vec<StackId> = Vec::with_capacity(profile.stacks.len());
         for (_, node) in profile.stacks.iter() {
-            let frame = *frames[node.frame.0 as usize].get_or_insert_with(|| {
-                let frame = profile.frame(node.frame);
-                let spec = FrameSpec::new(frame.name()).kind(frame.kind());
-                self.builder
-                    .frame(&spec.file(frame.file().unwrap_or_default()))
-            });
+            let frame = *frames[node.frame.0 as usize]
+                .get_or_insert_with(|| self.builder.same_function(profile.frame(node.frame)));
             let parent = node.parent.map(|parent| stacks[parent.0 as usize]);
             stacks.push(self.builder.stack(parent, frame));
         }
@@ -155,17 +126,6 @@ impl Merger {
         reason = "sums of valid profiles are valid"
     )]
     pub fn finish(mut self) -> Profile {
-        for sum in &self.sums {
-            let row = NewSample {
-                stack: sum.stack,
-                event_count: sum.event_count,
-                values: &sum.values,
-                time: None,
-                thread: None,
-                labels: sum.labels,
-            };
-            self.builder.samples(sum.sample_count, row);
-        }
         if let Some((from, until)) = self.range {
             self.builder.start(from).duration(until.since(from));
         }

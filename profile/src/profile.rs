@@ -263,15 +263,20 @@ impl Profile {
     /// The place of every function in the order of their names and files, by place in the
     /// table. Names may be long and alike: who sorts many siblings compares places instead.
     pub(crate) fn function_ranks(&self) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..self.functions.len()).map(index).collect();
-        let key = |place: &u32| {
-            let function = FunctionId(*place);
-            (self.function_name(function), self.function_file(function))
-        };
-        order.sort_by(|left, right| key(left).cmp(&key(right)));
-        let mut ranks = vec![0; order.len()];
-        for (rank, place) in order.into_iter().enumerate() {
-            ranks[place as usize] = index(rank);
+        self.ranks_of(self.functions.iter())
+    }
+
+    /// The places of these functions in the order of names and files, by place in the table;
+    /// others have none that means anything.
+    pub(crate) fn ranks_of(&self, functions: impl Iterator<Item = FunctionId>) -> Vec<u32> {
+        let mut order: Vec<FunctionId> = functions.collect();
+        order.sort_unstable();
+        order.dedup();
+        let key = |id: FunctionId| (self.function_name(id), self.function_file(id));
+        order.sort_unstable_by(|left, right| key(*left).cmp(&key(*right)));
+        let mut ranks = vec![0; self.functions.len()];
+        for (rank, id) in order.into_iter().enumerate() {
+            ranks[id.0 as usize] = index(rank);
         }
         ranks
     }

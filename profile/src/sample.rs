@@ -1,5 +1,7 @@
 //! Samples: one observation each, stored as columns.
 
+use crate::hash;
+use crate::interner::Contents;
 use crate::label::LabelSetId;
 use crate::loss::Tally;
 use crate::stack::StackId;
@@ -67,4 +69,12 @@ pub(crate) struct SampleRow {
     pub(crate) time: Option<Nanos>,
     pub(crate) thread: Option<ThreadId>,
     pub(crate) labels: LabelSetId,
+}
+
+impl Contents for SampleRow {
+    /// Of stack and labels, which tell the rows of a sum apart.
+    fn hash(&self) -> u64 {
+        let stack = self.stack.map_or(0, |stack| u64::from(stack.0) + 1);
+        hash::ids([stack, u64::from(self.labels.0)])
+    }
 }

@@ -1,5 +1,8 @@
 //! The threads that samples were taken on.
 
+use crate::hash;
+use crate::interner::Contents;
+
 /// The place of a thread in its profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ThreadId(pub(crate) u32);
@@ -18,4 +21,10 @@ pub struct Thread {
     pub tid: u64,
     /// The thread's name when it was last looked at; may be empty.
     pub name: String,
+}
+
+impl Contents for Thread {
+    fn hash(&self) -> u64 {
+        hash::text((self.tid, self.name.as_str()))
+    }
 }
