@@ -101,7 +101,7 @@ impl Log {
     }
 
     /// Self and total event counts for each function, the largest total first.
-    pub fn by_function(&self) -> Vec<FunctionRow> {
+    pub fn by_function(&self) -> Vec<FunctionRow<'_>> {
         by_function(&self.profile, Column::Events)
     }
 

@@ -1,17 +1,16 @@
 //! The table of functions: self and total of each.
 
 use crate::column::Column;
-use crate::function::FunctionId;
 use crate::profile::Profile;
-use crate::stack::{StackId, StackNode};
+use crate::stack::StackId;
 
 /// One function of a profile.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FunctionRow {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionRow<'p> {
     /// The function's name.
-    pub name: String,
+    pub name: &'p str,
     /// Its file, where it is known.
-    pub file: Option<String>,
+    pub file: Option<&'p str>,
     /// What was sampled in the function itself, in the column's unit.
     pub self_value: u64,
     /// What was sampled in the function or in what it called. Recursion counts once.
@@ -20,83 +19,73 @@ pub struct FunctionRow {
 
 /// Every function that has a value, largest total first, then largest self, then by name and file.
 ///
-/// Costs a few steps for each stack node, however deep the stacks are.
-pub fn by_function(profile: &Profile, column: Column) -> Vec<FunctionRow> {
-    let functions = profile.functions.len();
-    let mut self_values = vec![0_u64; functions];
-    let node_selves = profile.self_values(column);
-    for ((_, node), value) in profile.stacks.iter().zip(&node_selves) {
-        let sum = &mut self_values[function_of(profile, node)];
-        *sum = sum.saturating_add(*value);
+/// Costs a few steps for each stack node, however deep the stacks, and sorting the functions.
+pub fn by_function(profile: &Profile, column: Column) -> Vec<FunctionRow<'_>> {
+    let values = profile.self_values(column);
+    let (order, subtrees) = depth_first(profile, &values);
+    let mut sums = vec![Sums::default(); profile.functions.len()];
+    for (place, (stack, next)) in (0_u32..).zip(&order) {
+        let node = profile.stacks.node(*stack);
+        let function = profile.frames.record(node.frame).function;
+        let (sums, stack) = (&mut sums[function.0 as usize], stack.0 as usize);
+        sums.self_value = sums.self_value.saturating_add(values[stack]);
+        if place >= sums.inside_until {
+            sums.inside_until = *next;
+            sums.total = sums.total.saturating_add(subtrees[stack]);
+        }
     }
-    let totals = totals(profile, node_selves);
-    let mut rows: Vec<FunctionRow> = (0..functions)
-        .filter(|place| totals[*place] > 0)
-        .map(|place| {
-            let id = FunctionId(crate::units::index(place));
-            FunctionRow {
-                name: profile.function_name(id).to_owned(),
-                file: profile.function_file(id).map(str::to_owned),
-                self_value: self_values[place],
-                total: totals[place],
-            }
+    let rows = profile.functions.iter().zip(sums);
+    let mut rows: Vec<FunctionRow<'_>> = rows
+        .filter(|(_, sums)| sums.total > 0)
+        .map(|(id, sums)| FunctionRow {
+            name: profile.function_name(id),
+            file: profile.function_file(id),
+            self_value: sums.self_value,
+            total: sums.total,
         })
         .collect();
-    rows.sort_by(|a, b| {
-        (b.total, b.self_value, &a.name, &a.file).cmp(&(a.total, a.self_value, &b.name, &b.file))
+    rows.sort_unstable_by(|a, b| {
+        (b.total, b.self_value, a.name, a.file).cmp(&(a.total, a.self_value, b.name, b.file))
     });
     rows
 }
 
-fn function_of(profile: &Profile, node: StackNode) -> usize {
-    profile.frames.record(node.frame).function.0 as usize
+/// The sums of one function on the way.
+#[derive(Clone, Default)]
+struct Sums {
+    self_value: u64,
+    total: u64,
+    /// The first place in the depth-first order after the outermost stack of the function that
+    /// was seen last: what comes before it is recursion.
+    inside_until: u32,
 }
 
-/// The total of each function: the sum over its nodes that stand below no other node of it, so
-/// that recursion counts once. `values` holds the self value of each node.
-fn totals(profile: &Profile, mut values: Vec<u64>) -> Vec<u64> {
-    const NONE: usize = usize::MAX;
-    // Parents stand before children. Siblings are a list: the first, and each one's next.
-    let mut first_child = vec![NONE; values.len()];
-    let mut next_sibling = vec![NONE; values.len()];
-    let mut first_root = NONE;
+/// Every stack, each followed by what is above it, with the place after that; and by stack, the
+/// sum of the stack and of what is above it.
+fn depth_first(profile: &Profile, values: &[u64]) -> (Vec<(StackId, u32)>, Vec<u64>) {
+    let mut subtrees = values.to_vec();
+    let mut sizes = vec![1_u32; values.len()];
     for (id, node) in profile.stacks.iter().rev() {
-        let place = id.0 as usize;
-        let first = match node.parent {
-            Some(parent) => {
-                let parent = parent.0 as usize;
-                values[parent] = values[parent].saturating_add(values[place]);
-                &mut first_child[parent]
-            }
-            None => &mut first_root,
+        let Some(parent) = node.parent else { continue };
+        let (stack, parent) = (id.0 as usize, parent.0 as usize);
+        subtrees[parent] = subtrees[parent].saturating_add(subtrees[stack]);
+        sizes[parent] += sizes[stack];
+    }
+    let mut order = vec![(StackId(0), 0); values.len()];
+    // Where the next child of each stack goes, and the next root.
+    let mut next = vec![0; values.len()];
+    let mut next_root = 0;
+    for (id, node) in profile.stacks.iter() {
+        let siblings = match node.parent {
+            Some(parent) => &mut next[parent.0 as usize],
+            None => &mut next_root,
         };
-        next_sibling[place] = std::mem::replace(first, place);
+        let place = *siblings;
+        *siblings += sizes[id.0 as usize];
+        order[place as usize] = (id, *siblings);
+        next[id.0 as usize] = place + 1;
     }
-    let mut totals = vec![0_u64; profile.functions.len()];
-    // How often each function is on the way from the root to where we are.
-    let mut above = vec![0_usize; profile.functions.len()];
-    let mut way = Vec::new();
-    let mut next = first_root;
-    loop {
-        if next != NONE {
-            let function = function_of(profile, profile.stacks.node(id(next)));
-            if above[function] == 0 {
-                totals[function] = totals[function].saturating_add(values[next]);
-            }
-            above[function] += 1;
-            way.push((next, function));
-            next = first_child[next];
-        } else if let Some((place, function)) = way.pop() {
-            above[function] -= 1;
-            next = next_sibling[place];
-        } else {
-            return totals;
-        }
-    }
-}
-
-fn id(place: usize) -> StackId {
-    StackId(crate::units::index(place))
+    (order, subtrees)
 }
 
 #[cfg(test)]
@@ -109,7 +98,7 @@ mod tests {
         let rows = by_function(&profile, Column::Events);
         let rows: Vec<_> = rows
             .iter()
-            .map(|row| (row.name.as_str(), row.self_value, row.total))
+            .map(|row| (row.name, row.self_value, row.total))
             .collect();
         assert_eq!(rows, expected);
     }
@@ -138,6 +127,14 @@ mod tests {
                 ("a", 0, 1),
                 ("b", 0, 1),
             ],
+        );
+    }
+
+    #[test]
+    fn recursion_in_one_branch_does_not_hide_the_next() {
+        check(
+            "m;f;f 1\nm;g;f 2\nf;g 4\nm;f;g 8\nf 16\n",
+            &[("f", 19, 31), ("g", 12, 14), ("m", 0, 11)],
         );
     }
 

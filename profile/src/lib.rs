@@ -27,7 +27,7 @@
 //! assert_eq!(encode::folded(&profile, Column::Events), "main;parse 3\nmain;render 1\n");
 //!
 //! let rows = flashlamp_profile::by_function(&profile, Column::Events);
-//! assert_eq!((rows[0].name.as_str(), rows[0].total), ("main", 4));
+//! assert_eq!((rows[0].name, rows[0].total), ("main", 4));
 //! # Ok::<(), flashlamp_profile::DecodeError>(())
 //! ```
 #![forbid(unsafe_code)]

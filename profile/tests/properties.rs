@@ -317,7 +317,7 @@ proptest! {
             let selves: u64 = rows.iter().map(|row| row.self_value).sum();
             prop_assert_eq!(selves + profile_stackless(&profile, column), total);
             prop_assert!(rows.iter().all(|row| row.self_value <= row.total));
-            let totals = rows.iter().map(|row| ((row.name.as_str(), row.file.as_deref()), row.total));
+            let totals = rows.iter().map(|row| ((row.name, row.file), row.total));
             prop_assert_eq!(totals.collect::<BTreeMap<_, _>>(), totals_of_functions(&profile, column));
         }
     }

@@ -56,8 +56,8 @@ pub(super) fn function_table(profile: &Profile, options: &Options, page_url: &st
 
 /// How many rows stay within [`ROWS_BYTES_MAX`], and these.
 fn rows_in_bounds(
-    rows: &[FunctionRow],
-    row: impl Fn(&FunctionRow) -> Markup,
+    rows: &[FunctionRow<'_>],
+    row: impl Fn(&FunctionRow<'_>) -> Markup,
 ) -> (usize, PreEscaped<String>) {
     let (mut shown, mut text) = (0, String::new());
     for row in rows.iter().map(row) {
@@ -70,17 +70,17 @@ fn rows_in_bounds(
     (shown, escaped(text))
 }
 
-fn function_row(row: &FunctionRow, options: &Options, total: u64, page_url: &str) -> Markup {
+fn function_row(row: &FunctionRow<'_>, options: &Options, total: u64, page_url: &str) -> Markup {
     html! {
         tr {
             (value_cells(row.self_value, options.unit, total))
             (value_cells(row.total, options.unit, total))
             td.function {
-                a href=(search_link(page_url, &row.name)) title="Highlight in the graph" {
-                    (name(&row.name))
+                a href=(search_link(page_url, row.name)) title="Highlight in the graph" {
+                    (name(row.name))
                 }
             }
-            td.file { @if let Some(file) = &row.file {
+            td.file { @if let Some(file) = row.file {
                 span title=(text::visible(file)) { (name(short_path(file))) }
             } }
         }
@@ -113,9 +113,9 @@ const fn in_unit(unit: Unit) -> &'static str {
 }
 
 /// The heaviest by self and the heaviest by total, each once, by self and then by total.
-fn heaviest(mut rows: Vec<FunctionRow>) -> Vec<FunctionRow> {
+fn heaviest(mut rows: Vec<FunctionRow<'_>>) -> Vec<FunctionRow<'_>> {
     // They come by total.
-    let mut chosen: Vec<FunctionRow> = Vec::new();
+    let mut chosen = Vec::new();
     if rows.len() > BY_TOTAL_MAX {
         let rest = rows.split_off(BY_TOTAL_MAX);
         chosen = std::mem::replace(&mut rows, rest);
@@ -129,8 +129,8 @@ fn heaviest(mut rows: Vec<FunctionRow>) -> Vec<FunctionRow> {
         chosen.append(&mut rows);
     }
     chosen.sort_by(|a, b| {
-        let weight = |row: &FunctionRow| Reverse((row.self_value, row.total));
-        weight(a).cmp(&weight(b)).then_with(|| a.name.cmp(&b.name))
+        let weight = |row: &FunctionRow<'_>| Reverse((row.self_value, row.total));
+        weight(a).cmp(&weight(b)).then_with(|| a.name.cmp(b.name))
     });
     chosen
 }
@@ -181,8 +181,9 @@ mod tests {
 
     #[test]
     fn the_heaviest_by_self_and_by_total_are_both_there() {
+        let names: Vec<String> = (0..400).map(|index| format!("f{index:03}")).collect();
         let row = |index: u64, self_value, total| FunctionRow {
-            name: format!("f{index:03}"),
+            name: &names[usize::try_from(index).unwrap()],
             file: None,
             self_value,
             total,
@@ -192,8 +193,8 @@ mod tests {
         let names: Vec<_> = heaviest(rows).into_iter().map(|row| row.name).collect();
         assert_eq!(names.len(), BY_SELF_MAX + BY_TOTAL_MAX);
         assert_eq!(names[0], "f200");
-        assert!(names.contains(&"f000".to_owned()));
-        assert!(!names.contains(&"f150".to_owned()));
+        assert!(names.contains(&"f000"));
+        assert!(!names.contains(&"f150"));
     }
 
     #[test]
