@@ -55,6 +55,18 @@ fn a_stream_of_more_members_than_a_tool_writes_is_refused() {
     check(&[gzip(b"a 1\n"), vec![0; 8]].concat(), "bad_gzip");
 }
 
+/// Five bytes hold four deflate blocks in which nothing is. A decoder that makes its tables anew for
+/// each of the thirteen million takes half a minute for what is no more than 16 MiB.
+#[test]
+fn blocks_that_hold_nothing_are_passed_over() {
+    let head = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03";
+    // Ten bits each: not the last, the fixed code, the end of the block.
+    let blocks = b"\x02\x08\x20\x80\x00".repeat((16 << 20) / 5);
+    // The last one, stored and empty; then checksum and length.
+    let tail = b"\x01\x00\x00\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00";
+    check(&[&head[..], &blocks, tail].concat(), "empty_body");
+}
+
 /// Two bytes each on the wire, some dozens in memory.
 #[test]
 fn a_million_empty_messages_are_refused() {
