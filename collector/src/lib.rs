@@ -45,6 +45,7 @@ pub mod limits;
 pub mod metrics;
 pub mod profiles;
 pub mod random;
+mod reading;
 mod routes;
 pub mod series;
 mod server;

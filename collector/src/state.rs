@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Semaphore, oneshot};
 
-use crate::allowance::Allowance;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -14,20 +12,10 @@ use crate::error::ApiError;
 use crate::hosts::Hosts;
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::reading::Readers;
 use crate::shutdown::Tasks;
 use crate::store::sqlite::{OpenError, SqliteStore};
-use crate::store::{Batch, Snapshot, Store, WriteError};
-
-/// A piece of reading that says what memory it uses, and may be begun twice.
-pub(crate) trait Work<T>:
-    Fn(&dyn Snapshot, &mut Allowance) -> Result<T, ApiError> + Send + Sync + 'static
-{
-}
-
-impl<T, F> Work<T> for F where
-    F: Fn(&dyn Snapshot, &mut Allowance) -> Result<T, ApiError> + Send + Sync + 'static
-{
-}
+use crate::store::{Batch, Store, WriteError};
 
 /// The collector's parts, shared by all requests. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -40,13 +28,8 @@ pub struct AppState {
     pub(crate) body_time_max: Duration,
     pub(crate) hosts: Arc<Hosts>,
     public_url: Arc<str>,
+    pub(crate) readers: Readers,
     decoders: Arc<Semaphore>,
-    readers: Arc<Semaphore>,
-    readers_and_waiting: Arc<Semaphore>,
-    small_answers: Arc<Budget>,
-    small_answer_bytes: usize,
-    large_answers: Arc<Budget>,
-    large_turn: Arc<Semaphore>,
 }
 
 impl AppState {
@@ -67,14 +50,7 @@ impl AppState {
             hosts: Arc::new(Hosts::of(config)),
             public_url: public_url.into(),
             decoders: Arc::new(Semaphore::new(cores.min(limits::DECODERS_MAX))),
-            readers: Arc::new(Semaphore::new(limits::READS_MAX)),
-            readers_and_waiting: Arc::new(Semaphore::new(
-                limits::READS_MAX + limits::READS_WAITING_MAX,
-            )),
-            small_answers: Budget::new(limits::SMALL_ANSWERS * config.small_answer_bytes),
-            small_answer_bytes: usize::try_from(config.small_answer_bytes).unwrap_or(usize::MAX),
-            large_answers: Budget::new(config.large_answer_bytes),
-            large_turn: Arc::new(Semaphore::new(1)),
+            readers: Readers::new(config),
         })
     }
 
@@ -86,115 +62,6 @@ impl AppState {
     /// The store, for those who look at it from outside: tests, and compaction by hand.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
-    }
-
-    /// Runs a piece of reading on a thread that may block, with a snapshot of the store: for
-    /// answers whose size has a small bound of its own.
-    ///
-    /// # Errors
-    /// `overloaded` where too many wait already, and what `work` says.
-    pub(crate) async fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&dyn Snapshot) -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let waiting = self.place_in_line()?;
-        let readers = Arc::clone(&self.readers);
-        let reading = readers
-            .acquire_owned()
-            .await
-            .map_err(|error| ApiError::internal(&error))?;
-        let permits = (waiting, reading);
-        let work = move |snapshot: &dyn Snapshot| {
-            // Held until the work is done, also where the one who asked has gone by then.
-            let _permits = permits;
-            work(snapshot)
-        };
-        self.probe(work).await
-    }
-
-    /// As [`Self::read`], for what takes memory, and no longer than somebody waits for it: first
-    /// as a small answer beside others, and where that is outgrown once more, as the only large
-    /// one. What `work` made comes with the allowance for it.
-    ///
-    /// # Errors
-    /// `overloaded`, `answer_too_large`, and what `work` says.
-    pub(crate) async fn read_within<T: Send + 'static>(
-        &self,
-        work: impl Work<T>,
-    ) -> Result<(T, Allowance), ApiError> {
-        let gone = CancellationToken::new();
-        // The server drops this future, and the guard with it, when the client has gone.
-        let waited_for = gone.clone().drop_guard();
-        let made = self.small_or_large(Arc::new(work), &gone).await;
-        waited_for.disarm();
-        made
-    }
-
-    async fn small_or_large<T: Send + 'static>(
-        &self,
-        work: Arc<impl Work<T>>,
-        gone: &CancellationToken,
-    ) -> Result<(T, Allowance), ApiError> {
-        let small_max = self.small_answer_bytes;
-        let small = Allowance::at_most(small_max, &self.small_answers, gone.clone());
-        let (made, small) = self.try_within(Arc::clone(&work), small, None).await?;
-        if !small.is_outgrown() {
-            return Ok((made?, small));
-        }
-        drop((made, small));
-        let _place = self.place_in_line()?;
-        let turn = Arc::clone(&self.large_turn).acquire_owned().await;
-        let turn = turn.map_err(|error| ApiError::internal(&error))?;
-        let large = Allowance::new(&self.large_answers, gone.clone());
-        let (made, large) = self.try_within(work, large, Some(turn)).await?;
-        Ok((made?, large))
-    }
-
-    async fn try_within<T: Send + 'static>(
-        &self,
-        work: Arc<impl Work<T>>,
-        mut allowance: Allowance,
-        turn: Option<OwnedSemaphorePermit>,
-    ) -> Result<(Result<T, ApiError>, Allowance), ApiError> {
-        self.read(move |snapshot| {
-            // Held until the work is done, also where the one who asked has gone by then.
-            let _turn = turn;
-            let made = work(snapshot, &mut allowance);
-            if made.is_err() {
-                // Before the turn ends: the next one finds it free.
-                allowance.release();
-            }
-            Ok((made, allowance))
-        })
-        .await
-    }
-
-    /// A place among those that wait.
-    fn place_in_line(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        Arc::clone(&self.readers_and_waiting)
-            .try_acquire_owned()
-            .map_err(|_full| ApiError::overloaded())
-    }
-
-    /// How many bytes answers take that are being made or sent.
-    pub(crate) fn answers_bytes(&self) -> u64 {
-        self.small_answers.taken() + self.large_answers.taken()
-    }
-
-    /// As [`Self::read`], for one cheap look that waits for no other reader.
-    ///
-    /// # Errors
-    /// What `work` says.
-    pub(crate) async fn probe<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&dyn Snapshot) -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let store = Arc::clone(&self.store);
-        blocking(move || {
-            let snapshot = store.snapshot()?;
-            work(&*snapshot)
-        })
-        .await
     }
 
     /// Runs a piece of decoding on a thread that may block, one for each core at a time.
@@ -245,115 +112,11 @@ impl AppState {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+/// Runs `work` on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|error| Err(ApiError::internal(&error)))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::mpsc;
-
-    use tokio::task::JoinSet;
-
-    use super::*;
-    use crate::allowance::AllowanceError;
-
-    fn state(folder: &std::path::Path) -> AppState {
-        AppState::open(&Config::new("", folder), "http://flashlamp.test").unwrap()
-    }
-
-    #[tokio::test]
-    async fn work_ends_soon_after_the_one_who_asked_has_gone() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = state(folder.path());
-        let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
-        let (ended, ends) = mpsc::channel();
-        let answer = state.read_within(move |_, allowance| {
-            begun.send(()).unwrap();
-            while allowance.set(1).is_ok() {
-                std::thread::yield_now();
-            }
-            let why = allowance.set(1);
-            ended.send(why).unwrap();
-            Ok(why?)
-        });
-        tokio::select! {
-            _ = answer => panic!("it ends only when nobody waits"),
-            _ = begins.recv() => {}
-        }
-        let why = tokio::task::spawn_blocking(move || ends.recv());
-        assert_eq!(why.await.unwrap(), Ok(Err(AllowanceError::Unwanted)));
-    }
-
-    #[tokio::test]
-    async fn a_read_that_goes_on_without_its_client_keeps_its_turn() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = state(folder.path());
-        let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
-        let (go_on, goes_on) = mpsc::channel::<()>();
-        let read = state.read(move |_| {
-            begun.send(()).unwrap();
-            let _ended = goes_on.recv();
-            Ok(())
-        });
-        tokio::select! {
-            _ = read => panic!("it waits to be told"),
-            _ = begins.recv() => {}
-        }
-        assert_eq!(state.readers.available_permits(), limits::READS_MAX - 1);
-        drop(go_on);
-        let all = u32::try_from(limits::READS_MAX).unwrap();
-        let _all = state.readers.acquire_many(all).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn what_outgrows_a_small_answer_is_made_again_as_the_only_large_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = state(folder.path());
-        let small = usize::try_from(limits::SMALL_ANSWER_BYTES).unwrap();
-        let at_once = Arc::new(AtomicUsize::new(0));
-        let seen = Arc::clone(&at_once);
-        let large = move |_: &dyn Snapshot, allowance: &mut Allowance| {
-            allowance.set(small)?;
-            allowance.set(small + 1)?;
-            assert_eq!(seen.fetch_add(1, Ordering::SeqCst), 0, "two at once");
-            (0..1_000).for_each(|_| std::thread::yield_now());
-            seen.fetch_sub(1, Ordering::SeqCst);
-            Ok(allowance.held())
-        };
-        let (one, two) = tokio::join!(
-            state.read_within(large.clone()),
-            state.read_within(large.clone())
-        );
-        for made in [one, two] {
-            let (held, allowance) = made.unwrap();
-            assert!(held > small);
-            assert_eq!(allowance.held(), held);
-        }
-        assert_eq!(state.answers_bytes(), 0);
-    }
-
-    #[tokio::test]
-    async fn large_answers_that_are_refused_leave_their_turn_with_all_memory_free() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = state(folder.path());
-        let too_large = |_: &dyn Snapshot, allowance: &mut Allowance| {
-            allowance.set(usize::try_from(limits::LARGE_ANSWER_BYTES).unwrap())?;
-            allowance.set(usize::MAX)?;
-            Ok(())
-        };
-        let mut many = JoinSet::new();
-        for _ in 0..20 {
-            let state = state.clone();
-            many.spawn(async move { state.read_within(too_large).await.unwrap_err() });
-        }
-        while let Some(refused) = many.join_next().await {
-            assert_eq!(refused.unwrap().code(), "answer_too_large");
-        }
-    }
 }

@@ -12,7 +12,8 @@ use http_body_util::BodyExt as _;
 use crate::allowance::Allowance;
 use crate::error::ApiError;
 use crate::limits;
-use crate::state::{AppState, Work};
+use crate::reading::Work;
+use crate::state::AppState;
 
 /// Makes an answer within the memory of small or large answers. `work` says what it uses before it
 /// uses it, and may be called twice.

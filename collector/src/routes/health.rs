@@ -27,7 +27,7 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Response {
     let gauges = Gauges {
         queued: store.queued_count() as u64,
         decoding_bytes: state.budget.taken(),
-        answers_bytes: state.answers_bytes(),
+        answers_bytes: state.readers.answers_bytes(),
         disk_bytes: store.disk_bytes().unwrap_or(0),
         now_ns: state.clock.now().as_nanos(),
     };
