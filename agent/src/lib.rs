@@ -90,3 +90,8 @@ pub use self::perf_map::{PerfMap, PerfMapError, RegisteredCode};
 pub use self::profiler::{Clock, Profiler, ProfilerBuilder, Threads};
 #[cfg(feature = "tower")]
 pub use self::request::{EntryPoint, ProfiledBody, RequestFuture, RequestLayer, RequestService};
+
+/// The programs of the README, compiled as they stand there.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -88,15 +88,15 @@ pub struct Cli {
 #[non_exhaustive]
 pub enum Command {
     /// Run the collector: take profiles over HTTP, keep them, show them in the browser.
+    ///
+    /// Point a service's agent at its address (FLASHLAMP_COLLECTOR=http://127.0.0.1:4140) and open
+    /// the same address in a browser. Ctrl-C stops it; what was taken is on the disk by then.
     Serve(ServeArgs),
 }
 
 /// The flags of `flashlamp serve`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    long_about = "Run the collector: take profiles over HTTP, keep them, show them in the browser.\n\n\
-        Point a service's agent at its address (FLASHLAMP_COLLECTOR=http://127.0.0.1:4140) and open \
-        the same address in a browser. Ctrl-C stops it; what was taken is on the disk by then.",
     after_help = "The log goes to standard error. FLASHLAMP_LOG sets what it holds: \
         `warn`, `debug`, `flashlamp_collector=trace` (default `info`)."
 )]
@@ -181,6 +181,17 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_serve_says_what_to_do_with_its_address() {
+        let mut cli = Cli::command();
+        let serve = cli.find_subcommand_mut("serve").unwrap();
+        let help = serve.render_long_help().to_string();
+        assert!(
+            help.contains("FLASHLAMP_COLLECTOR=http://127.0.0.1:4140"),
+            "{help}"
+        );
     }
 
     #[test]

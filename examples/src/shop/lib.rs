@@ -29,3 +29,8 @@ pub mod reviews;
 pub mod routes;
 pub mod seed;
 pub mod service;
+
+/// The service of the README, compiled as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
