@@ -201,10 +201,10 @@
         group.style.transform = hidden ? `translateY(${top - second}px)` : "";
       }
       button.textContent = `${hidden ? "Show" : "Hide"} ${count} levels of the runtime`;
-      button.setAttribute("aria-pressed", String(!hidden));
+      button.dataset.hidden = String(hidden);
     };
     button.hidden = false;
-    button.addEventListener("click", () => show(button.getAttribute("aria-pressed") === "true"));
+    button.addEventListener("click", () => show(button.dataset.hidden === "false"));
     show(!hasZoom);
   }
 

@@ -25,7 +25,7 @@ pub(super) fn graph(
         return Ok(html! { section.empty { (when_empty) } });
     }
     Ok(html! {
-        figure.graph #graph aria-label=(label) {
+        figure.graph #graph {
             form.graph-tools hidden role="search" {
                 input.graph-find type="search" autocomplete="off" spellcheck="false"
                     placeholder="Search: a name or a regular expression"
@@ -35,7 +35,8 @@ pub(super) fn graph(
                 button.graph-levels type="button" hidden {}
                 p.graph-detail aria-live="off" { "Point at a frame for its numbers, click to zoom." }
             }
-            div.graph-frame { (escaped(graph.svg)) }
+            // One picture to a screen reader: what is in it stands in the table of functions.
+            div.graph-frame role="img" aria-label=(label) { (escaped(graph.svg)) }
             @if !graph.not_drawn.is_empty() {
                 figcaption { (graph.not_drawn) }
             }

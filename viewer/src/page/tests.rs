@@ -144,6 +144,7 @@ fn a_request_page_shows_its_facts_and_its_graph() {
         "not on a thread: <b>10.00 ms</b>",
         "shop::checkout (10.00 ms, 50.00%)",
         "href=\"/api/v1/profiles/1?format=folded\"",
+        "role=\"img\" aria-label=\"Flame graph of this request\"",
     ] {
         assert!(html.contains(expected), "{expected} is missing in {html}");
     }
