@@ -89,8 +89,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the collector: take profiles over HTTP, keep them, show them in the browser.
     ///
-    /// Point a service's agent at its address (FLASHLAMP_COLLECTOR=http://127.0.0.1:4140) and open
-    /// the same address in a browser. Ctrl-C stops it; what was taken is on the disk by then.
+    /// Point a service's agent at its address (`FLASHLAMP_COLLECTOR=http://127.0.0.1:4140`) and
+    /// open the same address in a browser. Ctrl-C stops it; what was taken is on the disk by then.
     Serve(ServeArgs),
 }
 

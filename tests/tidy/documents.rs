@@ -1,5 +1,7 @@
 //! What README and the other documents tell a reader to type or to open is there.
 
+use std::process::Command;
+
 use harness::programs::workspace_root;
 use serde_json::Value;
 
@@ -131,4 +133,17 @@ fn files_that_the_documents_point_to_exist() {
         }
     }
     source::check("what a document points to exists", &broken);
+}
+
+#[test]
+fn scripts_refuse_options_that_they_do_not_know() {
+    for script in ["tests/run", "tests/deep"] {
+        let output = Command::new(workspace_root().join(script))
+            .arg("--nothing")
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{script}: {errors}");
+        assert!(errors.contains("--nothing") && errors.contains("--help"));
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
@@ -36,7 +37,9 @@ async fn main() -> anyhow::Result<()> {
         .route("/hello/{name}", get(hello))
         .layer(agent.request_layer());
 
-    let listener = tokio::net::TcpListener::bind(&args.listen).await?;
+    let listener = tokio::net::TcpListener::bind(&args.listen)
+        .await
+        .with_context(|| format!("listening on {}", args.listen))?;
     anstream::println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, app)
         .with_graceful_shutdown(stop(args.run_for))
