@@ -83,6 +83,17 @@ pub(crate) const SYMBOL_CACHE_MAX: usize = 200_000;
 /// than a few hundred libraries at once is unheard of, one that reloads plugins is not.
 #[cfg(feature = "symbolize")]
 pub(crate) const SYMBOL_FILES_MAX: usize = 256;
+/// Bytes of debug information that are read at once, and kept.
+#[cfg(feature = "symbolize")]
+pub(crate) const SYMBOL_BLOCK_BYTES: usize = 4096;
+/// Bytes of debug information that are kept; beyond, all files are forgotten and what is still
+/// needed is read again. Names that were found stay.
+#[cfg(feature = "symbolize")]
+pub(crate) const SYMBOL_KEPT_BYTES_MAX: usize = 256 << 20;
+/// Of these, bytes of compressed debug information after inflating: it cannot be read in pieces,
+/// so a file that takes more goes without lines and inlined functions.
+#[cfg(feature = "symbolize")]
+pub(crate) const SYMBOL_INFLATED_BYTES_MAX: usize = SYMBOL_KEPT_BYTES_MAX / 2;
 /// Bytes of the kernel's vDSO; it has two to five pages.
 #[cfg(feature = "symbolize")]
 pub(crate) const VDSO_BYTES_MAX: usize = 1 << 20;

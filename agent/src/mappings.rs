@@ -79,11 +79,12 @@ impl Modules {
         let mut next = tables.clone();
         let mut live = Vec::new();
         sys::for_each_object(&mut |object| {
-            let Some((module, executable)) = describe(pid, object) else {
+            let headers = program_headers(pid, object);
+            let Some((module, executable)) = describe(pid, object, &headers) else {
                 return true;
             };
             if executable && !next.contains(&module.identity()) {
-                next.add(unwind_info(pid, object, &module));
+                next.add(unwind_info(pid, &headers, &module));
             }
             live.push(Arc::new(module));
             true
@@ -99,20 +100,62 @@ impl Modules {
     }
 }
 
-fn describe(pid: i32, object: &sys::Object<'_>) -> Option<(Module, bool)> {
-    let loads = || {
-        object
-            .headers
-            .iter()
-            .filter(|header| header.p_type == libc::PT_LOAD)
-    };
-    let start = loads().map(|header| header.p_vaddr).min()?;
-    let end = loads()
-        .map(|header| header.p_vaddr.saturating_add(header.p_memsz))
-        .max()?;
-    let text = loads().find(|header| header.p_flags & libc::PF_X != 0);
-    let text_start = text.map_or(start, |header| header.p_vaddr);
-    let text_bytes = text.map_or(0, |header| header.p_memsz);
+/// What is needed of a program header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ProgramHeader {
+    kind: u32,
+    flags: u32,
+    file_offset: u64,
+    /// As stated in the file.
+    address: u64,
+    bytes: u64,
+}
+
+impl ProgramHeader {
+    /// `Elf64_Phdr` of elf(5): type, flags (32 bits each), offset, address, physical address,
+    /// bytes in the file, bytes in memory, alignment (64 bits each).
+    fn parse(bytes: &[u8; PROGRAM_HEADER_BYTES]) -> Self {
+        let (words, _) = bytes.as_chunks::<8>();
+        let word = |index: usize| u64::from_le_bytes(words[index]);
+        let (halves, _) = bytes.as_chunks::<4>();
+        let half = |index: usize| u32::from_le_bytes(halves[index]);
+        Self {
+            kind: half(0),
+            flags: half(1),
+            file_offset: word(1),
+            address: word(2),
+            bytes: word(5),
+        }
+    }
+
+    fn end(&self) -> u64 {
+        self.address.saturating_add(self.bytes)
+    }
+}
+
+const PROGRAM_HEADER_BYTES: usize = 56;
+
+/// A copy of an object's program headers; none where they cannot be read.
+fn program_headers(pid: i32, object: &sys::Object<'_>) -> Vec<ProgramHeader> {
+    let mut bytes = vec![0; object.header_count * PROGRAM_HEADER_BYTES];
+    if !sys::read_bytes(pid, object.headers_at, &mut bytes) {
+        return Vec::new();
+    }
+    let (headers, _) = bytes.as_chunks();
+    headers.iter().map(ProgramHeader::parse).collect()
+}
+
+fn describe(
+    pid: i32,
+    object: &sys::Object<'_>,
+    headers: &[ProgramHeader],
+) -> Option<(Module, bool)> {
+    let loads = || headers.iter().filter(|header| header.kind == libc::PT_LOAD);
+    let start = loads().map(|header| header.address).min()?;
+    let end = loads().map(ProgramHeader::end).max()?;
+    let text = loads().find(|header| header.flags & libc::PF_X != 0);
+    let text_start = text.map_or(start, |header| header.address);
+    let text_bytes = text.map_or(0, |header| header.bytes);
     let name = object.name.to_string_lossy();
     let (path, file) = if name.is_empty() {
         let exe = PathBuf::from("/proc/self/exe");
@@ -136,7 +179,7 @@ fn describe(pid: i32, object: &sys::Object<'_>) -> Option<(Module, bool)> {
     let module = Module {
         path,
         file,
-        build_id: build_id(pid, object).unwrap_or_default(),
+        build_id: build_id(pid, object.base, headers).unwrap_or_default(),
         start: object.base.wrapping_add(start),
         end: object.base.wrapping_add(end),
         base: object.base,
@@ -144,7 +187,7 @@ fn describe(pid: i32, object: &sys::Object<'_>) -> Option<(Module, bool)> {
         text_end: object
             .base
             .wrapping_add(text_start.wrapping_add(text_bytes)),
-        text_offset: text.map_or(0, |header| header.p_offset),
+        text_offset: text.map_or(0, |header| header.file_offset),
     };
     Some((module, text.is_some()))
 }
@@ -153,14 +196,10 @@ fn describe(pid: i32, object: &sys::Object<'_>) -> Option<(Module, bool)> {
 ///
 /// A note is `namesz, descsz, type` (32 bits each), the name and the description, both padded
 /// to four bytes; the build id has type 3 and the name `GNU\0` (elf(5)).
-fn build_id(pid: i32, object: &sys::Object<'_>) -> Option<String> {
-    for header in object
-        .headers
-        .iter()
-        .filter(|header| header.p_type == libc::PT_NOTE)
-    {
-        let mut notes = vec![0; usize::try_from(header.p_memsz).ok()?.min(64 << 10)];
-        if !sys::read_bytes(pid, object.base.wrapping_add(header.p_vaddr), &mut notes) {
+fn build_id(pid: i32, base: u64, headers: &[ProgramHeader]) -> Option<String> {
+    for header in headers.iter().filter(|header| header.kind == libc::PT_NOTE) {
+        let mut notes = vec![0; usize::try_from(header.bytes).ok()?.min(64 << 10)];
+        if !sys::read_bytes(pid, base.wrapping_add(header.address), &mut notes) {
             continue;
         }
         if let Some(id) = build_id_in(&notes) {
@@ -194,34 +233,31 @@ fn build_id_in(mut notes: &[u8]) -> Option<String> {
     None
 }
 
-fn unwind_info(pid: i32, object: &sys::Object<'_>, module: &Module) -> ObjectUnwindInfo {
+fn unwind_info(pid: i32, headers: &[ProgramHeader], module: &Module) -> ObjectUnwindInfo {
     let mut info = ObjectUnwindInfo {
         identity: module.identity(),
         ..ObjectUnwindInfo::default()
     };
-    let header = object
-        .headers
+    let header = headers
         .iter()
-        .find(|header| header.p_type == libc::PT_GNU_EH_FRAME);
+        .find(|header| header.kind == libc::PT_GNU_EH_FRAME);
     let Some(header) = header else { return info };
-    let mut bytes = vec![0; usize::try_from(header.p_memsz).unwrap_or(0).min(64 << 20)];
-    if !sys::read_bytes(pid, module.base.wrapping_add(header.p_vaddr), &mut bytes) {
+    let mut bytes = vec![0; usize::try_from(header.bytes).unwrap_or(0).min(64 << 20)];
+    if !sys::read_bytes(pid, module.base.wrapping_add(header.address), &mut bytes) {
         return info;
     }
-    if let Some(address) = eh_frame_address(&bytes, header.p_vaddr) {
-        let end = object
-            .headers
+    if let Some(address) = eh_frame_address(&bytes, header.address) {
+        let end = headers
             .iter()
-            .filter(|header| header.p_type == libc::PT_LOAD)
-            .map(|header| header.p_vaddr..header.p_vaddr.saturating_add(header.p_memsz))
-            .find(|segment| segment.contains(&address))
-            .map(|segment| segment.end);
+            .filter(|header| header.kind == libc::PT_LOAD)
+            .find(|segment| (segment.address..segment.end()).contains(&address))
+            .map(ProgramHeader::end);
         if let Some(end) = end {
             let copy = copy_eh_frame(pid, module.base, address, end);
             info.eh_frame = Some((address, copy));
         }
     }
-    info.eh_frame_hdr = Some((header.p_vaddr, bytes));
+    info.eh_frame_hdr = Some((header.address, bytes));
     info
 }
 

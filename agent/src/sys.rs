@@ -286,8 +286,11 @@ pub(crate) struct Object<'a> {
     pub(crate) name: &'a CStr,
     /// What is added to the addresses of the file.
     pub(crate) base: u64,
-    /// The program headers.
-    pub(crate) headers: &'a [libc::Elf64_Phdr],
+    /// Where its program headers are mapped. Read them as other memory of it, with
+    /// [`read_bytes`]: a look at a mapped file that was truncated is a `SIGBUS`.
+    pub(crate) headers_at: u64,
+    /// How many there are.
+    pub(crate) header_count: usize,
     /// `dlpi_adds` and `dlpi_subs`.
     pub(crate) counters: (u64, u64),
 }
@@ -312,16 +315,11 @@ pub(crate) fn for_each_object(mut visit: Visit<'_>) {
             // SAFETY: the loader's names are NUL-terminated and live while it holds its lock.
             unsafe { CStr::from_ptr(info.dlpi_name) }
         };
-        let headers = if info.dlpi_phdr.is_null() {
-            &[][..]
-        } else {
-            // SAFETY: the loader states dlpi_phnum headers at dlpi_phdr, mapped and immutable.
-            unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) }
-        };
         let object = Object {
             name,
             base: info.dlpi_addr,
-            headers,
+            headers_at: info.dlpi_phdr.addr() as u64,
+            header_count: usize::from(info.dlpi_phnum),
             counters: (info.dlpi_adds, info.dlpi_subs),
         };
         // A panic must not cross C frames; it ends the walk.

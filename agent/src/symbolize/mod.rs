@@ -5,7 +5,13 @@
 //! `object+0xoffset`, which can be resolved later by the build id.
 
 #[cfg(feature = "symbolize")]
+mod blocks;
+#[cfg(feature = "symbolize")]
+mod debug_info;
+#[cfg(feature = "symbolize")]
 mod object_file;
+#[cfg(feature = "symbolize")]
+mod section;
 #[cfg(feature = "symbolize")]
 #[cfg(test)]
 mod tests;
@@ -40,6 +46,9 @@ pub(crate) struct Symbolizer {
     /// the same file.
     #[cfg(feature = "symbolize")]
     files: HashMap<FileKey, Option<object_file::ObjectFile>>,
+    /// Of those files.
+    #[cfg(feature = "symbolize")]
+    kept: blocks::KeptBytes,
 }
 
 impl Symbolizer {
@@ -62,10 +71,11 @@ impl Symbolizer {
         if !self.files.contains_key(&key) && self.files.len() >= crate::limits::SYMBOL_FILES_MAX {
             self.files.clear();
         }
+        let kept = &self.kept;
         let file = self
             .files
             .entry(key)
-            .or_insert_with(|| caught(|| object_file::ObjectFile::open(module)).flatten());
+            .or_insert_with(|| caught(|| object_file::ObjectFile::open(module, kept)).flatten());
         let Some(known) = file else {
             return Arc::from([]);
         };
@@ -86,6 +96,9 @@ impl Symbolizer {
     fn bound(&mut self) {
         if self.cache.len() >= crate::limits::SYMBOL_CACHE_MAX {
             self.cache.clear();
+            self.files.clear();
+        }
+        if self.kept.sum() > crate::limits::SYMBOL_KEPT_BYTES_MAX {
             self.files.clear();
         }
     }

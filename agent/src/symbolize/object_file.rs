@@ -1,11 +1,11 @@
 //! One object file's names.
 
-use std::fs::File;
 use std::sync::Arc;
 
-use addr2line::Loader;
 use object::{Object as _, ObjectSymbol as _, SymbolKind};
 
+use super::blocks::{KeptBytes, OpenFile};
+use super::debug_info::DebugInfo;
 use super::{Function, Functions};
 use crate::limits;
 use crate::mappings::Module;
@@ -13,7 +13,7 @@ use crate::sys;
 
 /// Debug information and symbols of one file.
 pub(super) struct ObjectFile {
-    debug: Option<Loader>,
+    debug: Option<DebugInfo>,
     symbols: Vec<Symbol>,
 }
 
@@ -36,7 +36,7 @@ struct Symbol {
 impl ObjectFile {
     /// Opens the module's file; `None` where there is none, it cannot be read, or another build
     /// is there by now: no name is better than that of whatever is at this address today.
-    pub(super) fn open(module: &Module) -> Option<Self> {
+    pub(super) fn open(module: &Module, kept: &KeptBytes) -> Option<Self> {
         let Some(path) = module.file.as_ref() else {
             let symbols = symbols_in_memory(module)?;
             return Some(Self {
@@ -44,13 +44,17 @@ impl ObjectFile {
                 symbols,
             });
         };
-        let cache = object::ReadCache::new(File::open(path).ok()?);
+        let open = Arc::new(OpenFile::open(path, kept).ok()?);
+        let cache = object::ReadCache::new(open.file());
         let file = object::File::parse(&cache).ok()?;
         if !is_build_of(&file, module) {
             return None;
         }
-        let debug = Loader::new(path).ok();
+        let debug = DebugInfo::open(&open, &file, &module.path);
         let symbols = symbols_of(&file);
+        if !open.is_unchanged() {
+            return None;
+        }
         (debug.is_some() || !symbols.is_empty()).then_some(Self { debug, symbols })
     }
 
@@ -79,8 +83,8 @@ impl ObjectFile {
 
     fn debug_functions(&self, address: u64) -> Vec<Function> {
         let mut functions = Vec::new();
-        let Some(Ok(mut frames)) = self.debug.as_ref().map(|debug| debug.find_frames(address))
-        else {
+        let debug = self.debug.as_ref();
+        let Some(mut frames) = debug.and_then(|debug| debug.find_frames(address)) else {
             return functions;
         };
         while let Ok(Some(frame)) = frames.next() {
