@@ -1,12 +1,17 @@
 //! What one sample costs the sampled thread: raised signals below a known number of frames.
 //!
 //! Every case raises `SIGPROF` on its own thread, from a stack of known depth, and waits for
-//! the handler to return. Subtract `empty handler` of the same depth: that is the kernel's part
-//! (delivery and sigreturn). `flashlamp` raises what a timer's signal looks like, with the value
-//! of a running profiler, so that the whole handler runs; `pprof-rs` beside it gets a plain
-//! `SIGPROF`, which is what its timer sends. Between two signals the thread spins for 100 us,
-//! which `spin only` shows: our handler counts signals without a pause as overload instead of
+//! the handler to return: the time of that alone is measured. Subtract `empty handler` of the
+//! same depth: that is the kernel's part (sending, delivery and sigreturn). All cases raise the
+//! same way, what a timer's signal looks like; for `flashlamp` with the value of a running
+//! profiler, so that the whole handler runs. Between two signals the thread spins for 100 us,
+//! which is not measured: our handler counts signals without a pause as overload instead of
 //! sampling them.
+//!
+//! The frames of a depth are calls of one function, so their unwind rules are in the cache and a
+//! frame more costs some 25 ns. Thirty of them are less than what two runs of one case differ by
+//! on a shared machine (1 us), and so is what the first case of a process costs more than later
+//! ones: compare depths 1 and 32 only over several runs, in both orders.
 //!
 //! Run one case at a time, several times, on a quiet machine:
 //! `cargo bench -p flashlamp --bench handler`.
@@ -45,14 +50,16 @@ fn set_handler(handler: libc::sighandler_t) -> libc::sighandler_t {
     unsafe { libc::signal(libc::SIGPROF, handler) }
 }
 
-fn raise() {
-    // SAFETY: SIGPROF has a handler in every case that raises it.
-    unsafe { libc::raise(libc::SIGPROF) };
-}
-
-fn pause_and_raise() {
-    pause();
-    raise();
+/// The time of so many signals of this value, each after a pause.
+fn time_of_signals(count: u64, value: u64) -> Duration {
+    let mut sum = Duration::ZERO;
+    for _ in 0..count {
+        pause();
+        let began = Instant::now();
+        raise_as_timer(value);
+        sum += began.elapsed();
+    }
+    sum
 }
 
 fn thread_id() -> libc::pid_t {
@@ -82,12 +89,11 @@ fn raise_as_timer(value: u64) {
 fn handler_cost(criterion: &mut Criterion) {
     for depth in DEPTHS {
         let mut group = criterion.benchmark_group(format!("signal below {depth} frames"));
-        group.bench_function("spin only", |bencher| {
-            below(depth, &mut || bencher.iter(pause));
-        });
         let before = set_handler(empty_handler as *const () as libc::sighandler_t);
         group.bench_function("empty handler", |bencher| {
-            below(depth, &mut || bencher.iter(pause_and_raise));
+            below(depth, &mut || {
+                bencher.iter_custom(|count| time_of_signals(count, 0));
+            });
         });
         set_handler(before);
         flashlamp_case(&mut group, depth);
@@ -128,13 +134,11 @@ fn flashlamp_case(group: &mut Group<'_>, depth: u32) {
         .start()
         .expect("the bench may create timers");
     let value = flashlamp::bench_support::signal_value(&profiler);
-    let sample = || {
-        pause();
-        raise_as_timer(value);
-    };
     with_busy_drain(|| {
         group.bench_function("flashlamp", |bencher| {
-            below(depth, &mut || bencher.iter(sample));
+            below(depth, &mut || {
+                bencher.iter_custom(|count| time_of_signals(count, value));
+            });
         });
     });
     let log = profiler.stop();
@@ -153,7 +157,9 @@ fn peer_case(group: &mut Group<'_>, depth: u32) {
         .build()
         .expect("the peer starts");
     group.bench_function("pprof-rs 0.15 (framehop)", |bencher| {
-        below(depth, &mut || bencher.iter(pause_and_raise));
+        below(depth, &mut || {
+            bencher.iter_custom(|count| time_of_signals(count, 0));
+        });
     });
     drop(guard);
 }
