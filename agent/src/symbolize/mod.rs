@@ -17,6 +17,8 @@ mod section;
 mod tests;
 
 use std::collections::HashMap;
+#[cfg(feature = "symbolize")]
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use crate::mappings::Module;
@@ -59,37 +61,42 @@ impl Symbolizer {
         if let Some(known) = self.cache.get(&key) {
             return Arc::clone(known);
         }
-        let functions = self.look_up(module, address);
+        let Some(functions) = self.look_up(module, address) else {
+            return Arc::from([]);
+        };
         self.bound();
         self.cache.insert(key, Arc::clone(&functions));
         functions
     }
 
+    /// `None` where the answer would be another one later.
     #[cfg(feature = "symbolize")]
-    fn look_up(&mut self, module: &Arc<Module>, address: u64) -> Functions {
+    fn look_up(&mut self, module: &Arc<Module>, address: u64) -> Option<Functions> {
         let key = (module.file.clone(), module.build_id.clone());
         if !self.files.contains_key(&key) && self.files.len() >= crate::limits::SYMBOL_FILES_MAX {
             self.files.clear();
         }
-        let kept = &self.kept;
-        let file = self
-            .files
-            .entry(key)
-            .or_insert_with(|| caught(|| object_file::ObjectFile::open(module, kept)).flatten());
+        let file = match self.files.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let opened = caught(|| object_file::ObjectFile::open(module, &self.kept));
+                place.insert(opened.unwrap_or(Ok(None)).ok()?)
+            }
+        };
         let Some(known) = file else {
-            return Arc::from([]);
+            return Some(Arc::from([]));
         };
         let functions = caught(|| known.functions_at(address));
         if functions.is_none() {
             // Half-read: not to be asked again.
             *file = None;
         }
-        functions.unwrap_or_else(|| Arc::from([]))
+        Some(functions.unwrap_or_else(|| Arc::from([])))
     }
 
     #[cfg(not(feature = "symbolize"))]
-    fn look_up(&mut self, _module: &Arc<Module>, _address: u64) -> Functions {
-        Arc::from([])
+    fn look_up(&mut self, _module: &Arc<Module>, _address: u64) -> Option<Functions> {
+        Some(Arc::from([]))
     }
 
     #[cfg(feature = "symbolize")]

@@ -1,5 +1,6 @@
 //! One object file's names.
 
+use std::io;
 use std::sync::Arc;
 
 use object::{Object as _, ObjectSymbol as _, SymbolKind};
@@ -36,21 +37,33 @@ struct Symbol {
 impl ObjectFile {
     /// Opens the module's file; `None` where there is none, it cannot be read, or another build
     /// is there by now: no name is better than that of whatever is at this address today.
-    pub(super) fn open(module: &Module, kept: &KeptBytes) -> Option<Self> {
+    ///
+    /// # Errors
+    /// The process has no file descriptor left, which says nothing about the file.
+    pub(super) fn open(module: &Module, kept: &KeptBytes) -> io::Result<Option<Self>> {
         let Some(path) = module.file.as_ref() else {
-            let symbols = symbols_in_memory(module)?;
-            return Some(Self {
+            let symbols = symbols_in_memory(module);
+            return Ok(symbols.map(|symbols| Self {
                 debug: None,
                 symbols,
-            });
+            }));
         };
-        let open = Arc::new(OpenFile::open(path, kept).ok()?);
+        match OpenFile::open(path, kept) {
+            Ok(open) => Ok(Self::read(module, &Arc::new(open))),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE) => Err(error),
+                _ => Ok(None),
+            },
+        }
+    }
+
+    fn read(module: &Module, open: &Arc<OpenFile>) -> Option<Self> {
         let cache = object::ReadCache::new(open.file());
         let file = object::File::parse(&cache).ok()?;
         if !is_build_of(&file, module) {
             return None;
         }
-        let debug = DebugInfo::open(&open, &file, &module.path);
+        let debug = DebugInfo::open(open, &file, &module.path);
         let symbols = symbols_of(&file);
         if !open.is_unchanged() {
             return None;
