@@ -17,6 +17,10 @@ pub(crate) const STACK_WINDOW_WORDS: usize = 512;
 /// Fault-safe reads of one sample: bounds the handler at about 100 us even on a wild stack.
 pub(crate) const STACK_READS_MAX: u32 = 64;
 
+/// Room that an alternate signal stack needs below the interrupted code for its whole stack to
+/// be walked: the walk takes 7 KiB, 18 KiB without optimization.
+pub(crate) const ALTERNATE_STACK_ROOM: u64 = if cfg!(debug_assertions) { 32 } else { 16 } << 10;
+
 /// The shortest period: below it the signals alone take most of the thread's time.
 pub(crate) const PERIOD_MIN: Duration = Duration::from_micros(50);
 

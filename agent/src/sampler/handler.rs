@@ -23,6 +23,7 @@ use super::shared::{Inner, with_tables};
 use super::signal;
 use super::slot::{ThreadSlot, TimerSlot};
 use crate::clock;
+use crate::limits::ALTERNATE_STACK_ROOM;
 use crate::ring::Full;
 use crate::ring::record::{Header, Quality};
 use crate::sys;
@@ -47,7 +48,12 @@ pub(super) extern "C" fn on_sigprof(signal: c_int, info: *mut siginfo_t, context
         Some((timer, value, events)) => {
             // SAFETY: as above; the context stays valid until the handler returns.
             let context = unsafe { &*context.cast::<ucontext_t>() };
-            on_expiry(timer, value, events, of_context(context));
+            let registers = of_context(context);
+            let interrupted = Interrupted {
+                has_room: has_room(context, registers),
+                registers,
+            };
+            on_expiry(timer, value, events, interrupted);
         }
         None => signal::chain(signal, info, context),
     }
@@ -73,7 +79,27 @@ unsafe fn expiry_of(info: *mut siginfo_t) -> Option<(&'static TimerSlot, u64, u3
     Some((timer, value, events))
 }
 
-fn on_expiry(timer: &TimerSlot, value: u64, events: u32, registers: Registers) {
+/// What the signal interrupted.
+struct Interrupted {
+    registers: Registers,
+    /// Whether there is room to walk the stack.
+    has_room: bool,
+}
+
+/// Whether the handler may use as much stack as walking takes. A handler of the host may run on
+/// an alternate stack of a few KiB, below which may be anything, and we run below it. Where the
+/// host has it disarmed meanwhile (`SS_AUTODISARM`) its bounds are not known here.
+///
+/// # Signal safety
+/// Two loads.
+fn has_room(context: &ucontext_t, registers: Registers) -> bool {
+    let alternate = &context.uc_stack;
+    let room = registers.stack.wrapping_sub(alternate.ss_sp.addr() as u64);
+    let is_on_it = room < alternate.ss_size as u64;
+    !is_on_it || room >= ALTERNATE_STACK_ROOM
+}
+
+fn on_expiry(timer: &TimerSlot, value: u64, events: u32, interrupted: Interrupted) {
     let thread = ThreadSlot::at(timer.thread.load(Ordering::SeqCst));
     let Some(thread) = thread.filter(|thread| thread.tid.load(Ordering::SeqCst) == sys::tid())
     else {
@@ -88,7 +114,7 @@ fn on_expiry(timer: &TimerSlot, value: u64, events: u32, registers: Registers) {
     let session = timer.session.load(Ordering::SeqCst);
     if session != 0 && timer.is_current(value) {
         timer.taken.add(events);
-        let signal = (session, events, registers);
+        let signal = (session, events, interrupted);
         // SAFETY: we hold this thread's `busy` flag.
         unsafe {
             thread.state.with(|state| {
@@ -113,7 +139,7 @@ fn sample(
     timer: &TimerSlot,
     thread: &ThreadSlot,
     state: &mut Inner,
-    (session, events, registers): (u32, u32, Registers),
+    (session, events, interrupted): (u32, u32, Interrupted),
 ) {
     let now_ns = clock::monotonic_ns();
     if state.pace.is_overload(now_ns) {
@@ -127,13 +153,28 @@ fn sample(
         entry: thread.entry.load(Ordering::Relaxed),
         quality: Quality::Broken,
     };
-    if record(timer, thread, &mut state.unwind, header, registers).is_err() {
+    let registers = interrupted.registers;
+    let recorded = if interrupted.has_room {
+        record(timer, thread, &mut state.unwind, header, registers)
+    } else {
+        record_leaf(thread, header, registers)
+    };
+    if recorded.is_err() {
         timer.ring_full.add(events);
     }
     state.pace.sampled(now_ns, clock::monotonic_ns());
 }
 
-/// Writes one record.
+/// Writes one record without callers: incomplete.
+fn record_leaf(thread: &ThreadSlot, header: Header, registers: Registers) -> Result<(), Full> {
+    let mut record = thread.ring.reserve();
+    header.write(&mut record)?;
+    record.push(registers.instruction)?;
+    record.commit()
+}
+
+/// Writes one record. Never inlined: its frame is large, and only where there is room for it.
+#[inline(never)]
 fn record(
     timer: &TimerSlot,
     thread: &ThreadSlot,
