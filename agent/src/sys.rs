@@ -1,4 +1,5 @@
-//! Every libc call outside the signal handler's own files, one safe wrapper each.
+//! Every libc call outside the signal handler's own files, one safe wrapper each, and memory that
+//! is zero to begin with.
 #![expect(
     unsafe_code,
     reason = "system calls; each wrapper argues its own safety"
@@ -6,6 +7,7 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// The calling thread's id.
@@ -147,6 +149,14 @@ pub(crate) fn random_u64() -> u64 {
     let mut bytes = [0; 8];
     random_bytes(&mut bytes);
     u64::from_le_bytes(bytes)
+}
+
+/// Words of 0. The allocator asks the kernel for large pieces, which has pages of zeroes for
+/// nothing until they are written.
+pub(crate) fn zeroed_words(len: usize) -> Box<[AtomicU64]> {
+    let words = Box::new_zeroed_slice(len);
+    // SAFETY: an atomic has the bits of its integer, and all zeroes is an integer.
+    unsafe { words.assume_init() }
 }
 
 /// A kernel timer that signals one thread (`timer_create(2)` with `SIGEV_THREAD_ID`).

@@ -33,6 +33,7 @@ mod sync;
 mod tests;
 
 use self::sync::{AtomicU64, Ordering};
+use crate::sys;
 
 /// A record did not fit, or a reservation ran past the end of the free space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +49,12 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// A ring of `words` words, rounded up to a power of two. Allocates.
+    /// A ring of `words` words, rounded up to a power of two. Allocates; memory is taken as
+    /// words are first written, so the ring of a thread that is always idle costs little.
     pub(crate) fn new(words: usize) -> Self {
         let len = words.next_power_of_two().max(8);
         Self {
-            words: (0..len).map(|_| AtomicU64::new(0)).collect(),
+            words: sys::zeroed_words(len),
             mask: (len as u64).wrapping_sub(1),
             head: AtomicU64::new(0),
             tail: AtomicU64::new(0),

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::record::{Header, Quality, parse};
 use super::{Full, Ring};
+use crate::limits;
 
 fn push(ring: &Ring, words: &[u64]) -> Result<(), Full> {
     let mut record = ring.reserve();
@@ -38,6 +39,22 @@ fn full_ring_refuses_a_record_and_keeps_the_old_ones() {
     assert!(ring.pop(&mut out));
     assert_eq!(out, [1, 2, 3]);
     push(&ring, &[8]).unwrap();
+}
+
+fn resident_bytes() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[test]
+fn ring_that_is_not_written_takes_no_memory() {
+    const RINGS: usize = 1024;
+    let before = resident_bytes();
+    let rings: Vec<Ring> = (0..RINGS).map(|_| Ring::new(limits::RING_WORDS)).collect();
+    let taken = resident_bytes().saturating_sub(before);
+    let size = RINGS * limits::RING_WORDS * 8;
+    assert!(taken < size / 2, "{taken} of {size}");
+    drop(rings);
 }
 
 #[test]
