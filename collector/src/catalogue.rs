@@ -61,7 +61,7 @@ pub fn read(snapshot: &dyn Snapshot, tenant: &str, today: Day) -> Result<Catalog
     for back in 0..limits::RANGE_DAYS_MAX {
         let found = gathered.add_day(snapshot, tenant, newest.minus(back))?;
         days_found += u64::from(found);
-        if days_found >= limits::INDEX_DAYS || gathered.rows_left == 0 {
+        if days_found >= limits::INDEX_DAYS || (gathered.rows_left == 0 && !gathered.complete) {
             break;
         }
     }

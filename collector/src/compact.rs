@@ -24,7 +24,7 @@ use crate::limits;
 use crate::random;
 use crate::shutdown::Tasks;
 use crate::store::keys::{self, Bucket, Series, TENANT};
-use crate::store::{Batch, Key, KeyRange, Snapshot, Store, WriteError};
+use crate::store::{Batch, Key, KeyRange, ReadError, Snapshot, Store, WriteError};
 use crate::time::{Day, Hour};
 
 /// One step of compaction, read and computed but not yet written.
@@ -50,6 +50,16 @@ pub enum CompactError {
     /// A step could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+impl CompactError {
+    /// Whether the data folder is gone, which the store has said in the log already.
+    fn is_gone(&self) -> bool {
+        matches!(
+            self,
+            Self::Query(QueryError::Read(ReadError::Gone)) | Self::Write(WriteError::Gone)
+        )
+    }
 }
 
 /// Plans the merge of some of an hour's deltas. `None` where there are none.
@@ -423,6 +433,7 @@ pub async fn run(store: Arc<dyn Store>, clock: Clock, tasks: Tasks) {
             Ok(Ok((0, 0))) => {}
             Ok(Ok((steps, markers))) => info!(steps, markers, "merged windows, swept markers"),
             Ok(Err(CompactError::Write(WriteError::Closed))) => return,
+            Ok(Err(error)) if error.is_gone() => debug!(error = %chain(&error), "nothing to merge"),
             Ok(Err(error)) => error!(error = %chain(&error), "failed to merge; trying again later"),
             Err(error) => error!(%error, "a merging pass panicked; trying again later"),
         }

@@ -40,6 +40,8 @@ pub struct Config {
     /// How long a connection may stay without the whole head of a request:
     /// [`limits::HEAD_TIME_MAX`].
     pub head_time_max: Duration,
+    /// How long a client may take nothing of its answer: [`limits::STALL_TIME_MAX`].
+    pub stall_time_max: Duration,
     /// How many connections there may be at once; `None`: as many as the process may have open
     /// files, but for [`limits::OPEN_FILES_KEPT`].
     pub connections_max: Option<usize>,
@@ -62,6 +64,7 @@ impl Config {
             large_answer_bytes: limits::LARGE_ANSWER_BYTES,
             body_time_max: limits::BODY_TIME_MAX,
             head_time_max: limits::HEAD_TIME_MAX,
+            stall_time_max: limits::STALL_TIME_MAX,
             connections_max: None,
             compact_in_background: true,
         }

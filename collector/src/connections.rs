@@ -5,7 +5,8 @@
 //! for those who have something to say, nor for the files of the store. So there is a bound on
 //! their number, and who is beyond it waits in the queue of the system; and a connection on which
 //! no whole head of a request arrives in time is closed, before the first request and between two.
-//! Bodies have a bound of their own ([`limits::BODY_TIME_MAX`]).
+//! So is one whose peer takes nothing of its answer for as long: the answer stands in memory that
+//! others wait for. Bodies have a bound of their own ([`limits::BODY_TIME_MAX`]).
 
 use std::future::Future;
 use std::io;
@@ -21,6 +22,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, error};
 
 use crate::limits;
@@ -32,6 +35,8 @@ pub(crate) struct Bounds {
     pub(crate) count_max: usize,
     /// How long the head of a request may take to arrive, from the end of what was before it.
     pub(crate) head_time_max: Duration,
+    /// How long a peer may take nothing of its answer.
+    pub(crate) stall_time_max: Duration,
 }
 
 /// Answers on every connection that comes, until `until` ends; then takes no further ones, and
@@ -47,18 +52,30 @@ pub(crate) async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head_time_max);
     let places = Arc::new(Semaphore::new(bounds.count_max));
+    // When to accept again after the system refused to.
+    let mut pause = Instant::now();
     let graceful = GracefulShutdown::new();
     // What is left in it is dropped with it.
     let mut served = JoinSet::new();
     let mut until = pin!(until);
     loop {
         let (place, stream) = tokio::select! {
-            next = next(&places, &listener) => next,
+            next = next(&places, &listener, pause) => match next {
+                Ok(next) => next,
+                Err(error) => {
+                    error!(%error, "failed to take a connection; trying again in a second");
+                    pause = Instant::now() + Duration::from_secs(1);
+                    continue;
+                }
+            },
             Some(_) = served.join_next() => continue,
             () = &mut until => break,
         };
         let service = TowerToHyperService::new(router.clone());
-        let answers = graceful.watch(protocol.serve_connection(TokioIo::new(stream), service));
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(bounds.stall_time_max));
+        let stream = TokioIo::new(Box::pin(stream));
+        let answers = graceful.watch(protocol.serve_connection(stream, service));
         served.spawn(async move {
             if let Err(error) = answers.await {
                 debug!(%error, "a connection ended early");
@@ -70,22 +87,22 @@ pub(crate) async fn serve(
     graceful.shutdown().await;
 }
 
-/// The next connection, and its place among those that there may be.
+/// The next connection from `pause` on, and its place among those that there may be. May be
+/// dropped and asked again.
 async fn next(
     places: &Arc<Semaphore>,
     listener: &TcpListener,
-) -> (Option<OwnedSemaphorePermit>, TcpStream) {
+    pause: Instant,
+) -> io::Result<(Option<OwnedSemaphorePermit>, TcpStream)> {
+    tokio::time::sleep_until(pause).await;
     // Nobody closes it, so there is a place.
     let place = Arc::clone(places).acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (place, stream),
+            Ok((stream, _)) => return Ok((place, stream)),
             // The peer went away while it waited.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                error!(%error, "failed to take a connection; trying again in a second");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
+            Err(error) => return Err(error),
         }
     }
 }

@@ -92,7 +92,7 @@ codes! {
     TooManyFrames = "too_many_frames", PAYLOAD_TOO_LARGE;
     /// `Content-Encoding` is none of identity, gzip and zstd.
     UnsupportedEncoding = "unsupported_encoding", UNSUPPORTED_MEDIA_TYPE;
-    /// The answer would take more memory than all answers together may.
+    /// The answer would take more memory than one answer may.
     AnswerTooLarge = "answer_too_large", UNPROCESSABLE_ENTITY;
     /// The window ended longer ago than late data is taken.
     TooLate = "too_late", UNPROCESSABLE_ENTITY;
@@ -122,15 +122,10 @@ impl ApiError {
     /// A refusal with a sentence for a person: lower case, no full stop.
     /// Cut to [`limits::DETAIL_BYTES_MAX`], for it may quote what was sent.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        let mut detail = detail.into();
-        if detail.len() > limits::DETAIL_BYTES_MAX {
-            detail.truncate(detail.floor_char_boundary(limits::DETAIL_BYTES_MAX));
-            detail.push('…');
-        }
         Self {
             status: code.status(),
             code: code.as_str(),
-            detail,
+            detail: cut(detail.into()),
         }
     }
 
@@ -171,14 +166,30 @@ impl ApiError {
             "too much is being worked on at once; try again shortly",
         )
     }
-}
 
-impl ApiError {
+    /// A body that unfolds to more than any answer could hold: stored, it could not be read.
+    pub(crate) fn unreadable() -> Self {
+        let detail = format!(
+            "the stacks unfold to more than {} MiB, which no answer could hold; send it in pieces",
+            limits::STORED_BYTES_MAX >> 20
+        );
+        Self::new(Code::TooManyFrames, detail)
+    }
+
     fn storage_gone() -> Self {
         let detail = "the data folder was deleted, moved or replaced under the running collector: \
                       put it back, or start the collector again";
         Self::new(Code::StorageGone, detail)
     }
+}
+
+/// At most [`limits::DETAIL_BYTES_MAX`] of what is said.
+fn cut(mut detail: String) -> String {
+    if detail.len() > limits::DETAIL_BYTES_MAX {
+        detail.truncate(detail.floor_char_boundary(limits::DETAIL_BYTES_MAX));
+        detail.push('…');
+    }
+    detail
 }
 
 /// An error and its sources, in one line.
@@ -219,7 +230,7 @@ impl From<DecodeError> for ApiError {
         Self {
             status,
             code,
-            detail: chain(&error),
+            detail: cut(chain(&error)),
         }
     }
 }

@@ -55,6 +55,10 @@ pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 /// so it is longer than the pause between two windows of an agent.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// How long a client may take nothing of its answer. It counts against the memory of all answers
+/// until it has been sent.
+pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
+
 /// The most connections at once, however many files the process may have open. One that is idle
 /// takes some ten kilobytes.
 pub const CONNECTIONS_MAX: usize = 10_000;
@@ -131,6 +135,16 @@ pub const UNPACKED_FACTOR: usize = 10;
 
 /// How much memory a node of a call tree takes, with what finds it while the tree grows.
 pub const TREE_NODE_BYTES: usize = 192;
+
+/// How much memory an entry point of an answer takes beside its name, with what is written of it.
+pub const ENTRY_TALLY_BYTES: usize = 256;
+
+/// The largest size, uncompressed, that the samples of a stored row can have.
+pub const ROW_BYTES_CREDIBLE: usize = 1 << 30;
+
+/// The largest size, uncompressed, that a body may have in its stored form: what a large answer
+/// can still unpack.
+pub const STORED_BYTES_MAX: usize = 48 << 20;
 
 /// How much of an answer is handed to the connection at a time.
 pub const SENT_PIECE_BYTES: usize = 64 << 10;

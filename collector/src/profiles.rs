@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
-use crate::aggregate::{RowError, pack, unpack, unpacking_bytes};
+use crate::aggregate::{RowError, is_readable, pack, unpack, unpacking_bytes};
 use crate::allowance::{Allowance, AllowanceError};
-use crate::error::chain;
+use crate::error::{ApiError, chain};
 use crate::limits;
 use crate::random;
 use crate::store::keys::{self, IdBytes};
@@ -215,11 +215,23 @@ fn shortened(name: &str) -> String {
 
 /// The write that stores a request profile, all or nothing. It fails if the id is taken.
 ///
+/// # Errors
+/// `too_many_frames` where no answer could hold it.
+///
 /// # Panics
 /// Never: numbers and text are always JSON.
-pub fn batch(tenant: &str, id: ProfileId, meta: &Meta, profile: &Profile) -> Batch {
+pub fn batch(
+    tenant: &str,
+    id: ProfileId,
+    meta: &Meta,
+    profile: &Profile,
+) -> Result<Batch, ApiError> {
+    let packed = pack(profile);
+    if !is_readable(&packed) {
+        return Err(ApiError::unreadable());
+    }
     let mut blob = vec![BLOB_VERSION];
-    blob.extend(pack(profile));
+    blob.extend(packed);
     let text = serde_json::to_vec(meta).expect("text and numbers are always JSON");
     let mut batch = Batch::new();
     batch.put_if_absent(keys::profile_meta(tenant, id.0), text);
@@ -228,7 +240,7 @@ pub fn batch(tenant: &str, id: ProfileId, meta: &Meta, profile: &Profile) -> Bat
         keys::profile_by_time(tenant, meta.received_ns, id.0),
         vec![1],
     );
-    batch
+    Ok(batch)
 }
 
 /// Reads the stored form of the metadata.

@@ -13,8 +13,7 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::limits;
-use crate::state::{AppState, blocking};
-use crate::store::Snapshot;
+use crate::store::{Snapshot, Store};
 
 /// A piece of reading that says what memory it uses, and may be begun twice.
 pub(crate) trait Work<T>:
@@ -30,6 +29,7 @@ impl<T, F> Work<T> for F where
 /// The turns of those who read, and the memory for what they make. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Readers {
+    store: Arc<dyn Store>,
     turns: Arc<Semaphore>,
     /// Those who have a turn, and those who wait for one.
     places: Arc<Semaphore>,
@@ -40,10 +40,11 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, store: Arc<dyn Store>) -> Self {
         let places = limits::READS_MAX + limits::READS_WAITING_MAX;
         let small = config.small_answer_bytes;
         Self {
+            store,
             turns: Arc::new(Semaphore::new(limits::READS_MAX)),
             places: Arc::new(Semaphore::new(places)),
             small_answers: Budget::new(limits::SMALL_ANSWERS.saturating_mul(small)),
@@ -57,9 +58,7 @@ impl Readers {
     pub(crate) fn answers_bytes(&self) -> u64 {
         self.small_answers.taken() + self.large_answers.taken()
     }
-}
 
-impl AppState {
     /// Runs a piece of reading on a thread that may block, with a snapshot of the store: for
     /// answers whose size has a small bound of its own.
     ///
@@ -70,7 +69,7 @@ impl AppState {
         work: impl FnOnce(&dyn Snapshot) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let waiting = self.place_in_line()?;
-        let readers = Arc::clone(&self.readers.turns);
+        let readers = Arc::clone(&self.turns);
         let reading = readers
             .acquire_owned()
             .await
@@ -107,17 +106,17 @@ impl AppState {
         work: Arc<impl Work<T>>,
         gone: &CancellationToken,
     ) -> Result<(T, Allowance), ApiError> {
-        let small_max = self.readers.small_answer_bytes;
-        let small = Allowance::at_most(small_max, &self.readers.small_answers, gone.clone());
+        let small_max = self.small_answer_bytes;
+        let small = Allowance::at_most(small_max, &self.small_answers, gone.clone());
         let (made, small) = self.try_within(Arc::clone(&work), small, None).await?;
         if !small.is_outgrown() {
             return Ok((made?, small));
         }
         drop((made, small));
         let _place = self.place_in_line()?;
-        let turn = Arc::clone(&self.readers.large_turn).acquire_owned().await;
+        let turn = Arc::clone(&self.large_turn).acquire_owned().await;
         let turn = turn.map_err(|error| ApiError::internal(&error))?;
-        let large = Allowance::new(&self.readers.large_answers, gone.clone());
+        let large = Allowance::new(&self.large_answers, gone.clone());
         let (made, large) = self.try_within(work, large, Some(turn)).await?;
         Ok((made?, large))
     }
@@ -143,7 +142,7 @@ impl AppState {
 
     /// A place among those that wait.
     fn place_in_line(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        Arc::clone(&self.readers.places)
+        Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_full| ApiError::overloaded())
     }
@@ -165,6 +164,15 @@ impl AppState {
     }
 }
 
+/// Runs `work` on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(ApiError::internal(&error)))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -174,18 +182,20 @@ mod tests {
 
     use super::*;
     use crate::allowance::AllowanceError;
+    use crate::store::sqlite::{Options, SqliteStore};
 
-    fn state(folder: &std::path::Path) -> AppState {
-        AppState::open(&Config::new("", folder), "http://flashlamp.test").unwrap()
+    fn readers(folder: &std::path::Path) -> Readers {
+        let store = SqliteStore::open(folder, Options::default()).unwrap();
+        Readers::new(&Config::new("", folder), Arc::new(store))
     }
 
     #[tokio::test]
     async fn work_ends_soon_after_the_one_who_asked_has_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let state = state(folder.path());
+        let readers = readers(folder.path());
         let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
         let (ended, ends) = mpsc::channel();
-        let answer = state.read_within(move |_, allowance| {
+        let answer = readers.read_within(move |_, allowance| {
             begun.send(()).unwrap();
             while allowance.set(1).is_ok() {
                 std::thread::yield_now();
@@ -205,10 +215,10 @@ mod tests {
     #[tokio::test]
     async fn a_read_that_goes_on_without_its_client_keeps_its_turn() {
         let folder = tempfile::tempdir().unwrap();
-        let state = state(folder.path());
+        let readers = readers(folder.path());
         let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
         let (go_on, goes_on) = mpsc::channel::<()>();
-        let read = state.read(move |_| {
+        let read = readers.read(move |_| {
             begun.send(()).unwrap();
             let _ended = goes_on.recv();
             Ok(())
@@ -217,19 +227,16 @@ mod tests {
             _ = read => panic!("it waits to be told"),
             _ = begins.recv() => {}
         }
-        assert_eq!(
-            state.readers.turns.available_permits(),
-            limits::READS_MAX - 1
-        );
+        assert_eq!(readers.turns.available_permits(), limits::READS_MAX - 1);
         drop(go_on);
         let all = u32::try_from(limits::READS_MAX).unwrap();
-        let _all = state.readers.turns.acquire_many(all).await.unwrap();
+        let _all = readers.turns.acquire_many(all).await.unwrap();
     }
 
     #[tokio::test]
     async fn what_outgrows_a_small_answer_is_made_again_as_the_only_large_one() {
         let folder = tempfile::tempdir().unwrap();
-        let state = state(folder.path());
+        let readers = readers(folder.path());
         let small = usize::try_from(limits::SMALL_ANSWER_BYTES).unwrap();
         let at_once = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&at_once);
@@ -242,21 +249,21 @@ mod tests {
             Ok(allowance.held())
         };
         let (one, two) = tokio::join!(
-            state.read_within(large.clone()),
-            state.read_within(large.clone())
+            readers.read_within(large.clone()),
+            readers.read_within(large.clone())
         );
         for made in [one, two] {
             let (held, allowance) = made.unwrap();
             assert!(held > small);
             assert_eq!(allowance.held(), held);
         }
-        assert_eq!(state.readers.answers_bytes(), 0);
+        assert_eq!(readers.answers_bytes(), 0);
     }
 
     #[tokio::test]
     async fn large_answers_that_are_refused_leave_their_turn_with_all_memory_free() {
         let folder = tempfile::tempdir().unwrap();
-        let state = state(folder.path());
+        let readers = readers(folder.path());
         let too_large = |_: &dyn Snapshot, allowance: &mut Allowance| {
             allowance.set(usize::try_from(limits::LARGE_ANSWER_BYTES).unwrap())?;
             allowance.set(usize::MAX)?;
@@ -264,8 +271,8 @@ mod tests {
         };
         let mut many = JoinSet::new();
         for _ in 0..20 {
-            let state = state.clone();
-            many.spawn(async move { state.read_within(too_large).await.unwrap_err() });
+            let readers = readers.clone();
+            many.spawn(async move { readers.read_within(too_large).await.unwrap_err() });
         }
         while let Some(refused) = many.join_next().await {
             assert_eq!(refused.unwrap().code(), "answer_too_large");

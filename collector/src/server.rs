@@ -100,6 +100,7 @@ impl Collector {
                     .connections_max
                     .unwrap_or_else(connections::count_max),
                 head_time_max: config.head_time_max,
+                stall_time_max: config.stall_time_max,
             },
             compact_in_background: config.compact_in_background,
         })

@@ -12,7 +12,7 @@ use crate::error::ApiError;
 use crate::hosts::Hosts;
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::reading::Readers;
+use crate::reading::{Readers, blocking};
 use crate::shutdown::Tasks;
 use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::store::{Batch, Store, WriteError};
@@ -38,10 +38,10 @@ impl AppState {
     /// # Errors
     /// As [`OpenError`].
     pub fn open(config: &Config, public_url: &str) -> Result<Self, OpenError> {
-        let store = SqliteStore::open(&config.data, config.store)?;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data, config.store)?);
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Ok(Self {
-            store: Arc::new(store),
+            store: Arc::clone(&store),
             clock: config.clock.clone(),
             metrics: Arc::default(),
             budget: Budget::new(config.decode_budget_bytes),
@@ -50,7 +50,7 @@ impl AppState {
             hosts: Arc::new(Hosts::of(config)),
             public_url: public_url.into(),
             decoders: Arc::new(Semaphore::new(cores.min(limits::DECODERS_MAX))),
-            readers: Readers::new(config),
+            readers: Readers::new(config, store),
         })
     }
 
@@ -84,9 +84,7 @@ impl AppState {
         })
         .await
     }
-}
 
-impl AppState {
     /// Writes a batch and counts it once it is on the disk, also where the one who asked has gone
     /// by then: what is stored and what is counted stay the same.
     ///
@@ -110,13 +108,4 @@ impl AppState {
         });
         answered.await.unwrap_or(Err(WriteError::Closed))
     }
-}
-
-/// Runs `work` on a thread that may block.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(ApiError::internal(&error)))
 }

@@ -40,6 +40,16 @@ fn a_refusal_is_short_whatever_was_sent() {
             assert!(answer.contains('…') && answer.len() < 5_000, "{answer}");
         }
     }
+    let long = "x".repeat(1 << 20);
+    for body in [
+        format!(r#"{{"shared":{{"frames":[]}},"profiles":[{{"type":"{long}","unit":"none"}}]}}"#),
+        format!(r#"{{"shared":{{"frames":"{long}"}}}}"#),
+    ] {
+        let reply = server.post("/api/v1/samples?service=s", body.as_bytes());
+        let text = reply.text();
+        assert_eq!(reply.status, 400, "{text}");
+        assert!(text.len() < 5_000, "{} bytes", text.len());
+    }
 }
 
 fn connect(server: &Server) -> TcpStream {
@@ -169,4 +179,54 @@ fn elsewhere_names_are_looked_at_only_where_some_were_told() {
     assert_eq!(ask(&everywhere(&[]), head).0, 200);
     assert_eq!(ask(&everywhere(&["flashlamp.svc"]), head).0, 200);
     assert_eq!(ask(&everywhere(&["lamp.example"]), head).0, 421);
+}
+
+/// What a client has to say to be sent an answer of 18 MB, more than a socket's buffers hold.
+fn ask_for_much(server: &Server) -> TcpStream {
+    for letter in ["a", "b"] {
+        let line = |number| format!("{letter}{number:013000} 1\n");
+        server.window("service=s", &(0..700).map(line).collect::<String>());
+    }
+    let mut stream = connect(server);
+    let patience = Some(Duration::from_secs(60));
+    stream.set_read_timeout(patience).unwrap();
+    let path = "/api/v1/flamegraph?service=s&format=folded";
+    let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_its_answer_keeps_no_memory() {
+    let server = Server::start_with(|config| config.stall_time_max = Duration::from_millis(100));
+    let mut stream = ask_for_much(&server);
+    let held = || server.metric("flashlamp_answers_bytes");
+    while held() == 0 {}
+    while held() != 0 {}
+    let mut answer = Vec::new();
+    let _reset = stream.read_to_end(&mut answer);
+    assert!(answer.len() < 18_000_000, "{} bytes", answer.len());
+}
+
+#[test]
+fn a_client_that_reads_gets_all_of_a_large_answer() {
+    let server = Server::start();
+    let mut answer = Vec::new();
+    ask_for_much(&server).read_to_end(&mut answer).unwrap();
+    assert!(answer.len() > 18_000_000, "{} bytes", answer.len());
+    assert_eq!(server.metric("flashlamp_answers_bytes"), 0);
+}
+
+#[test]
+fn a_sender_with_a_large_body_sees_why_it_is_refused() {
+    let server = Server::start();
+    let large = vec![b'x'; 8 << 20];
+    for (host, path, status, code) in [
+        ("flashlamp", "/api/v1/samples?service=s", 421, "bad_host"),
+        ("localhost", "/nowhere", 404, "not_found"),
+        ("localhost", "/metrics", 405, "method_not_allowed"),
+    ] {
+        let reply = server.post_with(path, &large, &[("host", host)]);
+        assert_eq!((reply.status, reply.code().as_str()), (status, code));
+    }
 }

@@ -222,7 +222,10 @@ fn series(with_wall: bool) -> Series {
 
 fn send(store: &dyn Store, sent: Sent) {
     let id = random::hex(&random::id());
-    let batch = sent.window().batch(None, &id, first_hour().start());
+    let batch = sent
+        .window()
+        .batch(None, &id, first_hour().start())
+        .unwrap();
     store.write(batch).unwrap().wait().unwrap();
 }
 
@@ -389,7 +392,10 @@ fn markers_go_when_their_windows_would_be_refused_as_late() {
     ]
     .map(|(key, claimed)| Identity::new(key.to_owned(), claimed, b"body"));
     for identity in &identities {
-        let batch = ONE.window().batch(Some(identity), &identity.key, now);
+        let batch = ONE
+            .window()
+            .batch(Some(identity), &identity.key, now)
+            .unwrap();
         store.write(batch).unwrap().wait().unwrap();
     }
     let left = || {

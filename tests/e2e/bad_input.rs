@@ -11,8 +11,9 @@ use harness::collector::Collector;
 use harness::http::{self, Answer};
 
 /// What the collector may have resident at most, whatever it is sent: its decoding budget of
-/// 256 MiB, and itself.
-const RESIDENT_BYTES_MAX: u64 = 320 << 20;
+/// 256 MiB, itself, and what its allocator keeps for a moment of what was freed (the bombs leave
+/// 80 MB with the allocator of glibc and up to 305 with ours, which keeps less after answers).
+const RESIDENT_BYTES_MAX: u64 = 448 << 20;
 
 /// Gzip of `inflated_bytes` of one letter: a thousandth of it on the wire.
 fn bomb(inflated_bytes: usize) -> Result<Vec<u8>> {

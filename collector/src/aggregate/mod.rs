@@ -11,4 +11,4 @@ mod row;
 pub mod window;
 
 pub use row::{Row, RowError, Tallies};
-pub(crate) use row::{Sum, pack, unpack, unpacking_bytes};
+pub(crate) use row::{Sum, is_readable, pack, unpack, unpacking_bytes};

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use flashlamp_profile::{Column, Profile, Tally, labels, with_label};
 
-use super::row::{Row, RowError, Sum, Tallies};
+use super::row::{Row, RowError, Sum, Tallies, tallies_bytes};
 use crate::allowance::{Allowance, AllowanceError};
 use crate::series::{self, Clock, Measure};
 use crate::store::keys::{self, Series};
@@ -121,12 +121,10 @@ pub fn read(
         }
     }
     let (losses, sum, allowance) = (reading.losses, reading.sum, reading.allowance);
-    // The samples of the finished profile are made beside those of the sum.
-    allowance.set(sum.heap_bytes().saturating_mul(3) / 2)?;
     let Some(row) = sum.finish() else {
         return Ok(None);
     };
-    allowance.set(row.profile.heap_bytes())?;
+    allowance.set(row.profile.heap_bytes() + tallies_bytes(&row.stored))?;
     if query
         .entry
         .as_ref()

@@ -103,6 +103,11 @@ impl Row {
         Ok(header.len() + packed_bytes(packed)?)
     }
 
+    /// Whether a large answer can hold a stored row.
+    pub(crate) fn is_readable(bytes: &[u8]) -> bool {
+        split(bytes).is_ok_and(|(_, packed)| is_readable(packed))
+    }
+
     /// Reads the stored form of this and every earlier version.
     ///
     /// # Errors
@@ -169,7 +174,7 @@ impl Sum {
 
     /// How much memory the sum takes.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.merger.heap_bytes()
+        self.merger.heap_bytes() + tallies_bytes(&self.stored)
     }
 
     /// The sum, or `None` of nothing.
@@ -191,13 +196,26 @@ pub(crate) fn pack(profile: &Profile) -> Vec<u8> {
         .expect("compression into memory that grows does not fail")
 }
 
-/// The size of what was packed, as [`pack`] put it into the frame.
+/// How much memory tallies by entry point take, with what is written of them.
+pub(crate) fn tallies_bytes(tallies: &Tallies) -> usize {
+    let names: usize = tallies.keys().map(String::len).sum();
+    2 * names + tallies.len() * limits::ENTRY_TALLY_BYTES
+}
+
+/// The size of what was packed, as [`pack`] put it into the frame. Nobody may take one at its word
+/// that no release wrote: it is damage.
 pub(crate) fn packed_bytes(packed: &[u8]) -> Result<usize, RowError> {
     let size = zstd::zstd_safe::get_frame_content_size(packed)
         .ok()
         .flatten();
     size.and_then(|size| usize::try_from(size).ok())
+        .filter(|size| *size <= limits::ROW_BYTES_CREDIBLE)
         .ok_or(RowError::Damaged("its samples do not say their size"))
+}
+
+/// Whether a large answer can unpack what was packed.
+pub(crate) fn is_readable(packed: &[u8]) -> bool {
+    packed_bytes(packed).is_ok_and(|bytes| bytes <= limits::STORED_BYTES_MAX)
 }
 
 /// How much memory [`unpack`] takes at most.
@@ -213,4 +231,35 @@ pub(crate) fn unpack(packed: &[u8]) -> Result<Profile, RowError> {
         return Ok(Profile::default());
     }
     Ok(decode::pprof(&bytes, &Limits::TRUSTED)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_that_cannot_be_is_damage() {
+        let packed = pack(&Profile::default());
+        assert!(packed_bytes(&packed).unwrap() < 1_000);
+        let flipped = frame_of(1_000_000_000_000_000_000);
+        assert!(matches!(packed_bytes(&flipped), Err(RowError::Damaged(_))));
+        assert!(matches!(unpack(&flipped), Err(RowError::Damaged(_))));
+    }
+
+    #[test]
+    fn what_no_large_answer_can_unpack_is_not_readable() {
+        let max = limits::STORED_BYTES_MAX as u64;
+        assert!(is_readable(&frame_of(max)) && !is_readable(&frame_of(max + 1)));
+        let unpacking = max * limits::UNPACKED_FACTOR as u64;
+        assert!(unpacking <= limits::LARGE_ANSWER_BYTES);
+    }
+
+    /// The beginning of a zstd frame that says that it holds so much.
+    fn frame_of(bytes: u64) -> Vec<u8> {
+        let (magic, eight_bytes_of_size) = ([0x28, 0xB5, 0x2F, 0xFD], 0b1110_0000);
+        let mut frame = magic.to_vec();
+        frame.push(eight_bytes_of_size);
+        frame.extend(bytes.to_le_bytes());
+        frame
+    }
 }

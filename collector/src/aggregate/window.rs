@@ -191,7 +191,19 @@ impl Window {
 
     /// The write that stores it: the marker, the delta and the catalogue, all or nothing.
     /// `random_id` names the delta of a sender that has no key.
-    pub fn batch(&self, identity: Option<&Identity>, random_id: &str, now: Timestamp) -> Batch {
+    ///
+    /// # Errors
+    /// `too_many_frames` where no answer could hold it.
+    pub fn batch(
+        &self,
+        identity: Option<&Identity>,
+        random_id: &str,
+        now: Timestamp,
+    ) -> Result<Batch, ApiError> {
+        let value = self.row.encode();
+        if !Row::is_readable(&value) {
+            return Err(ApiError::unreadable());
+        }
         let mut batch = Batch::new();
         if let Some(identity) = identity {
             batch.put_if_absent(
@@ -199,10 +211,7 @@ impl Window {
                 identity.marker_value(now),
             );
         }
-        batch.put_if_absent(
-            keys::delta(&self.series, self.hour, random_id),
-            self.row.encode(),
-        );
+        batch.put_if_absent(keys::delta(&self.series, self.hour, random_id), value);
         let day: Day = self.hour.day();
         if self.row.stored.is_empty() {
             batch.put(
@@ -213,7 +222,7 @@ impl Window {
         for entry in self.row.stored.keys() {
             batch.put(keys::catalogue(&self.series, day, entry), vec![1]);
         }
-        batch
+        Ok(batch)
     }
 
     /// What is stored of it.

@@ -137,8 +137,7 @@ async fn read_frames(body: &mut Body, reservation: &mut Reservation) -> Result<V
         if sum > limits::BODY_BYTES_MAX {
             return Err(too_large());
         }
-        reservation.grow_to(sum)?;
-        bytes.extend_from_slice(&data);
+        append(&mut bytes, &data, 0, reservation)?;
     }
     Ok(bytes)
 }
@@ -252,6 +251,24 @@ fn inflate(
     }
 }
 
+/// Adds `more` to `out`, and takes what that needs of the budget beside `other_bytes`: while a
+/// vector moves, the old and the new one exist side by side.
+fn append(
+    out: &mut Vec<u8>,
+    more: &[u8],
+    other_bytes: usize,
+    reservation: &mut Reservation,
+) -> Result<(), ApiError> {
+    let length = out.len() + more.len();
+    if length > out.capacity() {
+        let capacity = (2 * out.capacity()).max(length);
+        reservation.grow_to((other_bytes + out.capacity() + capacity) as u64)?;
+        out.reserve_exact(capacity - out.len());
+    }
+    out.extend_from_slice(more);
+    Ok(())
+}
+
 /// Reads to the end of the stream, or to the first bound.
 fn read_bounded(
     mut stream: impl Read,
@@ -272,7 +289,6 @@ fn read_bounded(
             }
             .into());
         }
-        reservation.grow_to((wire_bytes + 2 * (out.len() + count)) as u64)?;
-        out.extend_from_slice(read);
+        append(&mut out, read, wire_bytes, reservation)?;
     }
 }

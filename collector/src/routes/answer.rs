@@ -14,6 +14,7 @@ use crate::error::ApiError;
 use crate::limits;
 use crate::reading::Work;
 use crate::state::AppState;
+use crate::store::Snapshot;
 
 /// Makes an answer within the memory of small or large answers. `work` says what it uses before it
 /// uses it, and may be called twice.
@@ -24,22 +25,25 @@ pub(super) async fn answer(
     state: &AppState,
     work: impl Work<Response>,
 ) -> Result<Response, ApiError> {
-    let (response, allowance) = state.read_within(work).await?;
+    let work = move |snapshot: &dyn Snapshot, allowance: &mut Allowance| {
+        let response = work(snapshot, allowance)?;
+        // What it was made from is free again; from here on the body counts alone.
+        let sent = response.body().size_hint().exact().unwrap_or(u64::MAX);
+        allowance.set(usize::try_from(sent).unwrap_or(usize::MAX))?;
+        Ok(response)
+    };
+    let (response, allowance) = state.readers.read_within(work).await?;
     count_until_sent(response, allowance).await
 }
 
-/// Keeps what the body takes until it has been sent, and gives back the rest.
-async fn count_until_sent(
-    response: Response,
-    mut allowance: Allowance,
-) -> Result<Response, ApiError> {
+/// Keeps what the body takes until it has been sent.
+async fn count_until_sent(response: Response, allowance: Allowance) -> Result<Response, ApiError> {
     let (head, body) = response.into_parts();
     let bytes = body
         .collect()
         .await
         .map_err(|error| ApiError::internal(&error))?
         .to_bytes();
-    allowance.set(bytes.len())?;
     let body = Body::new(Sent {
         bytes,
         _allowance: allowance,
@@ -90,7 +94,7 @@ mod tests {
     async fn a_body_counts_until_it_was_handed_over() {
         let budget = Budget::new(4 << 20);
         let mut allowance = Allowance::new(&budget, CancellationToken::new());
-        allowance.set(3 << 20).unwrap();
+        allowance.set(1 << 20).unwrap();
         let whole = vec![7; 1 << 20];
         let response = Response::new(Body::from(whole.clone()));
         let response = count_until_sent(response, allowance).await.unwrap();

@@ -279,21 +279,21 @@ impl View<'_> {
         let times = |count: usize, bytes: usize| count.saturating_mul(bytes);
         let extent = self.profile.extent();
         let (frames, text) = (size(extent.stacks.frames), size(extent.stacks.text_bytes));
-        let nodes = self.profile.stack_node_count();
+        let tree = times(self.profile.stack_node_count(), limits::TREE_NODE_BYTES);
+        let lists = times(size(extent.samples.frames), 2 * size_of::<u64>());
         match format {
-            // Turned around, the text exists three times, and once as slices.
-            Format::Folded if self.reversed => {
-                times(frames, size_of::<&str>()).saturating_add(times(text, 3))
-            }
-            // Sorted lines, then the text.
-            Format::Folded => times(text, 2),
+            // The tree, the text, and turned around the text twice more, and once as slices.
+            Format::Folded if self.reversed => tree
+                .saturating_add(times(frames, size_of::<&str>()))
+                .saturating_add(times(text, 3)),
+            Format::Folded => tree.saturating_add(times(text, 2)),
             // The form before encoding lists frames by number, and repeats the tables.
-            Format::Pprof | Format::Speedscope => {
-                times(size(extent.samples.frames), 2 * size_of::<u64>())
-                    .saturating_add(times(self.profile.heap_bytes(), 4))
-            }
+            Format::Pprof => lists.saturating_add(times(self.profile.heap_bytes(), 4)),
+            // It does so once for each value.
+            Format::Speedscope => times(lists, self.profile.value_types().len().max(1))
+                .saturating_add(times(self.profile.heap_bytes(), 4)),
             Format::Json if self.reversed => times(frames, limits::TREE_NODE_BYTES),
-            Format::Svg | Format::Json => times(nodes, limits::TREE_NODE_BYTES),
+            Format::Svg | Format::Json => tree,
         }
     }
 

@@ -17,6 +17,7 @@ use crate::store::keys;
 pub(super) async fn healthz(State(state): State<AppState>) -> Result<&'static str, ApiError> {
     let key: Key = keys::profile_meta(keys::TENANT, [0; 16]);
     state
+        .readers
         .probe(move |snapshot| Ok(snapshot.get(&key).map(|_| "ok\n")?))
         .await
 }

@@ -80,7 +80,7 @@ async fn store_profile(
         } = admitted;
         let meta = Meta::of(id, told, &profile, &bytes, now);
         let profile = profile.renamed(&meta.name);
-        let batch = profiles::batch(TENANT, id, &meta, &profile);
+        let batch = profiles::batch(TENANT, id, &meta, &profile)?;
         Ok((meta, profile, batch, reservation))
     };
     let (meta, profile, batch, _reservation) = state.decode(work).await?;
@@ -172,7 +172,7 @@ async fn store_samples(
             || random::hex(&random::id()),
             |identity| identity.key.clone(),
         );
-        let batch = window.batch(identity.as_ref(), &window_id, now);
+        let batch = window.batch(identity.as_ref(), &window_id, now)?;
         Ok((
             Taken {
                 window,

@@ -1,6 +1,7 @@
 //! All of HTTP: the table of routes, and what is done around each of them.
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
@@ -11,6 +12,7 @@ use flashlamp_viewer::{csp, page};
 use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, Code};
+use crate::ingest::body;
 use crate::state::AppState;
 
 mod answer;
@@ -46,12 +48,13 @@ pub fn router(state: AppState) -> Router {
         .route("/speedscope/{*path}", get(assets::speedscope))
         .route("/healthz", get(health::healthz))
         .route("/metrics", get(health::metrics))
-        .fallback(async || ApiError::new(Code::NotFound, "there is nothing at this address"))
-        .method_not_allowed_fallback(async || {
-            ApiError::new(
-                Code::MethodNotAllowed,
-                "this address does not take this method",
-            )
+        .fallback(async |body: Body| {
+            let detail = "there is nothing at this address";
+            refuse(ApiError::new(Code::NotFound, detail), body).await
+        })
+        .method_not_allowed_fallback(async |body: Body| {
+            let detail = "this address does not take this method";
+            refuse(ApiError::new(Code::MethodNotAllowed, detail), body).await
         })
         .layer(middleware::from_fn_with_state(state.clone(), around))
         .with_state(state)
@@ -64,7 +67,7 @@ async fn around(State(state): State<AppState>, request: Request, next: Next) -> 
     let wants_html = wants_html(request.headers());
     let mut response = match check_sender(&state, &request) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => refuse(refusal, request.into_body()).await,
     };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         state.metrics.refused(error.code());
@@ -78,6 +81,12 @@ async fn around(State(state): State<AppState>, request: Request, next: Next) -> 
     }
     drop(in_flight);
     response
+}
+
+/// Refuses a request whose body nobody has read: its sender is to see the refusal.
+async fn refuse(refusal: ApiError, mut body: Body) -> Response {
+    body::discard(&mut body).await;
+    refusal.into_response()
 }
 
 /// Keeps out what a page of another site makes a browser ask.

@@ -32,7 +32,7 @@ pub(super) async fn index(State(state): State<AppState>) -> Result<Response, Api
             profiles::latest(snapshot, TENANT, &Filter::default(), limits::INDEX_PROFILES)?;
         Ok(super::html(index_page(&found, &latest)))
     };
-    state.read(work).await
+    state.readers.read(work).await
 }
 
 fn index_page(found: &Catalogue, latest: &[Meta]) -> String {

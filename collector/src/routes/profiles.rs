@@ -55,7 +55,7 @@ pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json
             .collect();
         Ok(Json(json!({ "profiles": rows })))
     };
-    state.read(work).await
+    state.readers.read(work).await
 }
 
 /// `GET /api/v1/profiles/ID`: what is known about one.
@@ -67,7 +67,10 @@ pub(super) async fn meta(
     let Nothing {} = super::query(&uri)?;
     let id = params::id(&id)?;
     let public_url = state.public_url().to_owned();
-    let meta = state.read(move |snapshot| find_meta(snapshot, id)).await?;
+    let meta = state
+        .readers
+        .read(move |snapshot| find_meta(snapshot, id))
+        .await?;
     Ok(Json(meta_json(&public_url, &meta)))
 }
 
@@ -111,7 +114,7 @@ pub(super) fn find(
 fn not_found(id: ProfileId) -> ApiError {
     ApiError::new(
         Code::ProfileNotFound,
-        format!("no request profile has the id {id}"),
+        format!("no request profile has the id {id}; a new one arrives a moment after its request"),
     )
 }
 

@@ -18,6 +18,7 @@ pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json
     let Nothing {} = super::query(&uri)?;
     let today = Day::of(state.clock.now());
     let found = state
+        .readers
         .read(move |snapshot| Ok(catalogue::read(snapshot, TENANT, today)?))
         .await?;
     let rows: Vec<Value> = found

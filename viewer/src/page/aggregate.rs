@@ -1,5 +1,6 @@
 //! The page of a day or an hour of a service.
 
+use flashlamp_profile::labels;
 use maud::{Markup, html};
 
 use super::function_table::function_table;
@@ -193,7 +194,9 @@ fn tabs(page: &AggregatePage<'_>) -> Markup {
 
 fn entry_tabs(page: &AggregatePage<'_>) -> Markup {
     let is_chosen = |entry: &Entry<'_>| page.entry == Some(entry.name);
-    let listed: Vec<_> = listed(page.entries, ENTRIES_MAX, is_chosen).collect();
+    // What has no entry point stands last, and may be the largest of all.
+    let is_kept = |entry: &Entry<'_>| is_chosen(entry) || entry.name == labels::NO_ENTRY;
+    let listed: Vec<_> = listed(page.entries, ENTRIES_MAX, is_kept).collect();
     let left_out = page.entries.len() - listed.len();
     html! {
         nav.tabs aria-label="Entry points" {

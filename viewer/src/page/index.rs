@@ -17,7 +17,7 @@ pub fn index(page: &IndexPage<'_>) -> String {
     let main = html! {
         section.head { h1 { "Services" } }
         @if page.services.is_empty() {
-            (no_services())
+            (no_services(!page.latest.is_empty()))
         } @else {
             div.services { @for service in page.services { (card(service)) } }
             (left_out(page))
@@ -131,12 +131,15 @@ fn request(row: &RequestRow<'_>) -> Markup {
     }
 }
 
-fn no_services() -> Markup {
+fn no_services(has_requests: bool) -> Markup {
     html! {
         section.empty {
-            h2 { "Nothing has arrived yet" }
+            h2 {
+                @if has_requests { "No samples of a whole service yet" }
+                @else { "Nothing has arrived yet" }
+            }
             p { "Add the agent to a service and point it at this collector. Its first samples "
-                "are here some ten seconds later." }
+                "are here some ten seconds after it has used CPU time." }
             pre { code {
                 "let agent = flashlamp::Agent::builder()\n"
                 "    .service(\"shop\")\n"

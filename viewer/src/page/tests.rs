@@ -412,6 +412,30 @@ fn a_huge_profile_gives_a_page_of_bounded_size() {
     assert!(html.len() < 3 << 20, "{}", html.len());
 }
 
+#[test]
+fn samples_without_an_entry_point_are_listed_however_many_entry_points_there_are() {
+    let profile = request(&["main".to_owned()]);
+    let names: Vec<String> = (0..300).map(|number| format!("GET /{number}")).collect();
+    let entry = |name| Entry {
+        name,
+        share: Some(0.001),
+    };
+    let mut entries: Vec<Entry<'_>> = names.iter().map(|name| entry(name.as_str())).collect();
+    entries.push(Entry {
+        name: "(none)",
+        share: Some(0.7),
+    });
+    let html = aggregate(&AggregatePage {
+        entries: &entries,
+        ..aggregate_page(&profile)
+    })
+    .unwrap();
+    assert!(
+        html.contains("entry=%28none%29") && html.contains(" smaller"),
+        "{html}"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -4,6 +4,7 @@
 //! collector that is killed inside one finds the old file again.
 
 use rusqlite::Connection;
+use tracing::info;
 
 use super::OpenError;
 
@@ -38,6 +39,13 @@ pub(super) fn check_owner(connection: &Connection) -> Result<(), OpenError> {
 pub(super) fn run(connection: &mut Connection) -> Result<(), OpenError> {
     let found: u32 = pragma(connection, "user_version")?;
     for (version, migration) in (1_u32..).zip(MIGRATIONS).skip(found as usize) {
+        if found > 0 {
+            info!(
+                from = version - 1,
+                to = version,
+                "bringing the data to a newer format; large data takes minutes, and twice its room"
+            );
+        }
         let transaction = connection.transaction().map_err(OpenError::engine)?;
         let script = format!(
             "{migration};\nPRAGMA user_version = {version};\nPRAGMA application_id = {APPLICATION_ID};"
