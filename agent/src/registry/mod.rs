@@ -106,6 +106,7 @@ impl Registry {
     /// # Errors
     /// As [`StartError`] says; nothing is left behind.
     pub(crate) fn start(&mut self, plan: Plan, seen: &[Seen]) -> Result<u32, StartError> {
+        self.drop_timers_of_predecessors(seen);
         self.prepare()?;
         self.last_session = self.last_session.wrapping_add(1).max(1);
         let id = self.last_session;

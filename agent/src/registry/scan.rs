@@ -19,7 +19,6 @@ impl Registry {
         session: u32,
         seen: &[Seen],
     ) -> Result<(), StartError> {
-        self.drop_timers_of_predecessors(seen);
         let own = threads::own();
         let mut added = 0_usize;
         let mut first_error = None;
@@ -93,8 +92,9 @@ impl Registry {
     }
 
     /// Drops the timers of threads that ended and whose ids others have by now. The slot stays:
-    /// it belongs to the id, and the new thread may be using it.
-    fn drop_timers_of_predecessors(&mut self, seen: &[Seen]) {
+    /// it belongs to the id, and the new thread may be using it. A look says once that an id has
+    /// another thread, so this comes before all that may fail.
+    pub(super) fn drop_timers_of_predecessors(&mut self, seen: &[Seen]) {
         let began = |one: &Seen| Some((one.tid, one.began_ns?));
         let suspects: Vec<(i32, u64)> = seen.iter().filter_map(began).collect();
         if suspects.is_empty() {
