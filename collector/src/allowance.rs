@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::budget::{Budget, BudgetError, Reservation};
+use crate::budget::{Budget, BudgetError, Reservation, append};
 
 /// Why an answer is not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -123,18 +123,11 @@ impl<'a> Growing<'a> {
 
 impl io::Write for Growing<'_> {
     fn write(&mut self, more: &[u8]) -> io::Result<usize> {
-        let length = self.bytes.len() + more.len();
-        if length > self.bytes.capacity() {
-            // While a vector moves, the old and the new one exist side by side.
-            let capacity = (2 * self.bytes.capacity()).max(length);
-            let both = self.base + self.bytes.capacity() + capacity;
-            if let Err(refused) = self.allowance.set(both) {
-                self.refused = Some(refused);
-                return Err(io::ErrorKind::OutOfMemory.into());
-            }
-            self.bytes.reserve_exact(capacity - self.bytes.len());
+        let claim = |both| self.allowance.set(self.base + both);
+        if let Err(refused) = append(&mut self.bytes, more, claim) {
+            self.refused = Some(refused);
+            return Err(io::ErrorKind::OutOfMemory.into());
         }
-        self.bytes.extend_from_slice(more);
         Ok(more.len())
     }
 

@@ -114,6 +114,23 @@ impl Drop for Reservation {
     }
 }
 
+/// Adds `more` to `out`. Where that has to move, `claim` is asked first for what both places take:
+/// while a vector moves, the old and the new one exist side by side.
+pub(crate) fn append<E>(
+    out: &mut Vec<u8>,
+    more: &[u8],
+    claim: impl FnOnce(usize) -> Result<(), E>,
+) -> Result<(), E> {
+    let length = out.len() + more.len();
+    if length > out.capacity() {
+        let capacity = (2 * out.capacity()).max(length);
+        claim(out.capacity() + capacity)?;
+        out.reserve_exact(capacity - out.len());
+    }
+    out.extend_from_slice(more);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -268,27 +268,10 @@ impl WindowSink for Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Clock;
-    use crate::clock::Anchor;
-    use crate::collection::Collection;
+    use crate::export::tests::{chunk, request};
 
     fn push_request(queue: &Queue) {
-        let kind = Kind::Request {
-            id: String::new(),
-            entry: String::new(),
-            name: String::new(),
-        };
-        let mut collection = Collection::new(8);
-        collection.add_gap(0, 1, 0);
-        let chunk = Chunk {
-            collection,
-            losses: Losses::new(),
-            start: Anchor::now(),
-            duration_ns: 1,
-            clock: Clock::Wall,
-            period_ns: 1,
-        };
-        queue.push(kind, chunk, Duration::ZERO);
+        queue.push(request(""), chunk(), Duration::ZERO);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::collection::{Chunk, Collection, Losses};
 use crate::limits;
 
 /// A piece with one gap, so that it has something to tell.
-fn chunk() -> Chunk {
+pub(super) fn chunk() -> Chunk {
     let mut collection = Collection::new(8);
     collection.add_gap(0, 1, 0);
     Chunk {
@@ -29,7 +29,7 @@ fn window() -> Kind {
     Kind::Window { from, until: from }
 }
 
-fn request(id: &str) -> Kind {
+pub(super) fn request(id: &str) -> Kind {
     Kind::Request {
         id: id.to_owned(),
         entry: String::new(),

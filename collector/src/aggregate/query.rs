@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use flashlamp_profile::{Column, Profile, Tally, labels, with_label};
 
-use super::row::{Row, RowError, Sum, Tallies, tallies_bytes};
+use super::row::{Row, RowError, Sum, Tallies, tally_bytes};
 use crate::allowance::{Allowance, AllowanceError};
 use crate::series::{self, Clock, Measure};
 use crate::store::keys::{self, Series};
@@ -124,7 +124,8 @@ pub fn read(
     let Some(row) = sum.finish() else {
         return Ok(None);
     };
-    allowance.set(row.profile.heap_bytes() + tallies_bytes(&row.stored))?;
+    let entries: usize = row.stored.keys().map(|entry| tally_bytes(entry)).sum();
+    allowance.set(row.profile.heap_bytes() + entries)?;
     if query
         .entry
         .as_ref()

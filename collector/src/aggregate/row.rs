@@ -8,6 +8,7 @@
 //! samples to be unpacked.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use flashlamp_profile::{DecodeError, Limits, Merger, Profile, Tally, decode, encode};
 use serde::{Deserialize, Serialize};
@@ -151,6 +152,8 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), RowError> {
 pub(crate) struct Sum {
     range: Option<(u64, u64)>,
     stored: Tallies,
+    /// What `stored` takes ([`tally_bytes`]), kept as it grows: it is asked for with each row.
+    stored_bytes: usize,
     merger: Merger,
 }
 
@@ -167,14 +170,18 @@ impl Sum {
         let (from, until) = self.range.unwrap_or((row.from_ns, row.until_ns));
         self.range = Some((from.min(row.from_ns), until.max(row.until_ns)));
         for (entry, tally) in &row.stored {
-            *self.stored.entry(entry.clone()).or_default() += *tally;
+            let sum = self.stored.entry(entry.clone());
+            if let Entry::Vacant(_) = sum {
+                self.stored_bytes += tally_bytes(entry);
+            }
+            *sum.or_default() += *tally;
         }
         Ok(())
     }
 
     /// How much memory the sum takes.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.merger.heap_bytes() + tallies_bytes(&self.stored)
+        self.merger.heap_bytes() + self.stored_bytes
     }
 
     /// The sum, or `None` of nothing.
@@ -196,10 +203,9 @@ pub(crate) fn pack(profile: &Profile) -> Vec<u8> {
         .expect("compression into memory that grows does not fail")
 }
 
-/// How much memory tallies by entry point take, with what is written of them.
-pub(crate) fn tallies_bytes(tallies: &Tallies) -> usize {
-    let names: usize = tallies.keys().map(String::len).sum();
-    2 * names + tallies.len() * limits::ENTRY_TALLY_BYTES
+/// How much memory the tally of an entry point takes, with what is written of it.
+pub(crate) fn tally_bytes(entry: &str) -> usize {
+    2 * entry.len() + limits::ENTRY_TALLY_BYTES
 }
 
 /// The size of what was packed, as [`pack`] put it into the frame. Nobody may take one at its word
@@ -244,6 +250,25 @@ mod tests {
         let flipped = frame_of(1_000_000_000_000_000_000);
         assert!(matches!(packed_bytes(&flipped), Err(RowError::Damaged(_))));
         assert!(matches!(unpack(&flipped), Err(RowError::Damaged(_))));
+    }
+
+    #[test]
+    fn entry_points_count_once_in_what_a_sum_takes() {
+        let row = |entries: &[&str]| Row {
+            from_ns: 0,
+            until_ns: 1,
+            stored: entries
+                .iter()
+                .map(|&one| (one.to_owned(), Tally::default()))
+                .collect(),
+            profile: Profile::default(),
+        };
+        let mut sum = Sum::default();
+        for row in [row(&["/a", "/b"]), row(&["/b", "/c"])] {
+            sum.add(&row, &row.profile).unwrap();
+        }
+        assert_eq!(sum.stored_bytes, 3 * tally_bytes("/a"));
+        assert!(sum.heap_bytes() >= sum.stored_bytes);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, header};
 use flashlamp_profile::{DecodeError, Limits, Profile, decode};
 use http_body_util::BodyExt as _;
 
-use crate::budget::Reservation;
+use crate::budget::{Reservation, append};
 use crate::error::{ApiError, Code, chain};
 use crate::limits;
 
@@ -137,7 +137,7 @@ async fn read_frames(body: &mut Body, reservation: &mut Reservation) -> Result<V
         if sum > limits::BODY_BYTES_MAX {
             return Err(too_large());
         }
-        append(&mut bytes, &data, 0, reservation)?;
+        append(&mut bytes, &data, |both| reservation.grow_to(both as u64))?;
     }
     Ok(bytes)
 }
@@ -251,24 +251,6 @@ fn inflate(
     }
 }
 
-/// Adds `more` to `out`, and takes what that needs of the budget beside `other_bytes`: while a
-/// vector moves, the old and the new one exist side by side.
-fn append(
-    out: &mut Vec<u8>,
-    more: &[u8],
-    other_bytes: usize,
-    reservation: &mut Reservation,
-) -> Result<(), ApiError> {
-    let length = out.len() + more.len();
-    if length > out.capacity() {
-        let capacity = (2 * out.capacity()).max(length);
-        reservation.grow_to((other_bytes + out.capacity() + capacity) as u64)?;
-        out.reserve_exact(capacity - out.len());
-    }
-    out.extend_from_slice(more);
-    Ok(())
-}
-
 /// Reads to the end of the stream, or to the first bound.
 fn read_bounded(
     mut stream: impl Read,
@@ -289,6 +271,8 @@ fn read_bounded(
             }
             .into());
         }
-        append(&mut out, read, wire_bytes, reservation)?;
+        append(&mut out, read, |both| {
+            reservation.grow_to((wire_bytes + both) as u64)
+        })?;
     }
 }
