@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use flashlamp_profile::Timestamp;
+use flashlamp_profile::{Part, Timestamp};
 use tracing::{debug, error, info};
 
 use crate::aggregate::query::QueryError;
@@ -173,7 +173,7 @@ impl Inputs {
             return Ok(ControlFlow::Break(()));
         }
         let row = Row::decode(value)?;
-        self.sum.add(&row, &row.profile)?;
+        self.sum.add(&row, &Part::default())?;
         self.keys.push(Key::from_scan(key));
         Ok(ControlFlow::Continue(()))
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use flashlamp_profile::{Column, NewSample, Profile, ProfileBuilder, StackId, ValueType};
+use flashlamp_profile::{Column, Profile, ValueType};
 
 use crate::limits;
 
@@ -153,77 +153,6 @@ impl Measure {
             Self::Value(of) => Column::of_type(profile, of),
         }
     }
-}
-
-/// The same samples with one column only: the value of that column where it is a value type, none
-/// where it is the event count. Profiles of different types can be merged after this.
-///
-/// Keeps what a merge keeps: functions, kinds, labels, losses, period and range.
-///
-/// # Panics
-/// Never: a valid profile stays valid.
-pub fn project(profile: &Profile, column: Column) -> Profile {
-    let mut builder = ProfileBuilder::new();
-    if let Column::Value(_) = column {
-        builder.value_types(&[column.value_type(profile)]);
-    }
-    copy_header(profile, &mut builder);
-    for sample in profile.samples() {
-        let stack = copy_stack(profile, sample.stack(), &mut builder);
-        let pairs: Vec<_> = profile.label_pairs(sample.labels()).collect();
-        let labels = builder.labels(&pairs);
-        let value = [column.of(&sample)];
-        builder.samples(
-            sample.sample_count(),
-            NewSample {
-                stack,
-                event_count: sample.event_count(),
-                values: if column == Column::Events {
-                    &[]
-                } else {
-                    &value
-                },
-                time: None,
-                thread: None,
-                labels,
-            },
-        );
-    }
-    builder
-        .build()
-        .expect("ids and values come from a valid profile")
-}
-
-/// Copies name, range, period and losses.
-pub(crate) fn copy_header(profile: &Profile, builder: &mut ProfileBuilder) {
-    builder.name(profile.name());
-    if let Some(start) = profile.start() {
-        builder.start(start);
-    }
-    if let Some(duration) = profile.duration() {
-        builder.duration(duration);
-    }
-    if let Some(period) = profile.period() {
-        builder.period(period);
-    }
-    for (reason, tally) in profile.losses() {
-        builder.loss(reason, *tally);
-    }
-}
-
-/// Copies a stack by what identifies its frames: name, file and kind.
-pub(crate) fn copy_stack(
-    profile: &Profile,
-    stack: Option<StackId>,
-    builder: &mut ProfileBuilder,
-) -> Option<StackId> {
-    let mut parent = None;
-    for frame in profile.stack_root_first(stack?) {
-        let spec = flashlamp_profile::FrameSpec::new(frame.name()).kind(frame.kind());
-        let frame = builder.frame(&spec.file(frame.file().unwrap_or_default()));
-        parent = Some(builder.stack(parent, frame));
-    }
-    parent
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::error::MergeError;
 use crate::frame::FrameId;
 use crate::interner::Interner;
 use crate::label::LabelSetId;
+use crate::part::Part;
 use crate::profile::Profile;
 use crate::stack::StackId;
 use crate::units::{Period, Timestamp};
@@ -45,19 +46,27 @@ impl Merger {
     /// [`MergeError::ValueTypes`] if it measures something else than those before it; nothing
     /// of it was added then.
     pub fn add(&mut self, profile: &Profile) -> Result<(), MergeError> {
-        self.accept_header(profile)?;
-        let stacks = self.stacks_of(profile);
+        self.add_part(profile, &Part::default())
+    }
+
+    /// Adds what `part` says of one profile.
+    ///
+    /// # Errors
+    /// [`MergeError::ValueTypes`] if the part measures something else than what came before it;
+    /// nothing of it was added then.
+    pub fn add_part(&mut self, profile: &Profile, part: &Part<'_>) -> Result<(), MergeError> {
+        self.accept_header(profile, &part.value_types(profile))?;
+        let samples = part.samples(profile);
+        let stacks = self.stacks_of(profile, samples.clone().filter_map(|one| one.stack()));
         let mut label_sets: Vec<Option<LabelSetId>> = vec![None; profile.labels.len()];
-        for sample in profile.samples() {
+        for sample in samples {
             let set = sample.labels();
-            let labels = *label_sets[set.0 as usize].get_or_insert_with(|| {
-                let pairs: Vec<_> = profile.label_pairs(set).collect();
-                self.builder.labels(&pairs)
-            });
+            let labels = *label_sets[set.0 as usize]
+                .get_or_insert_with(|| self.builder.labels(&part.label_pairs(profile, set)));
             let row = NewSample {
-                stack: sample.stack().map(|id| stacks[id.0 as usize]),
+                stack: sample.stack().and_then(|id| stacks[id.0 as usize]),
                 event_count: sample.event_count(),
-                values: sample.values(),
+                values: part.values(&sample),
                 time: None,
                 thread: None,
                 labels,
@@ -65,7 +74,7 @@ impl Merger {
             let count = sample.sample_count();
             self.builder.add_to_sum(&mut self.sums, count, row);
         }
-        for (reason, tally) in profile.losses() {
+        for (reason, tally) in profile.losses().iter().filter(|_| part.has_losses()) {
             self.builder.loss(reason, *tally);
         }
         Ok(())
@@ -76,18 +85,22 @@ impl Merger {
         self.builder.heap_bytes() + self.sums.heap_bytes()
     }
 
-    fn accept_header(&mut self, profile: &Profile) -> Result<(), MergeError> {
+    fn accept_header(
+        &mut self,
+        profile: &Profile,
+        value_types: &[ValueType],
+    ) -> Result<(), MergeError> {
         match &self.value_types {
-            Some(left) if left != profile.value_types() => {
+            Some(left) if left != value_types => {
                 return Err(MergeError::ValueTypes {
                     left: left.clone(),
-                    right: profile.value_types().to_vec(),
+                    right: value_types.to_vec(),
                 });
             }
             Some(_) => {}
             None => {
-                self.value_types = Some(profile.value_types().to_vec());
-                self.builder.value_types(profile.value_types());
+                self.value_types = Some(value_types.to_vec());
+                self.builder.value_types(value_types);
             }
         }
         match &mut self.name {
@@ -107,15 +120,32 @@ impl Merger {
         Ok(())
     }
 
-    /// This sum's stack for each of the profile's, by place in its table.
-    fn stacks_of(&mut self, profile: &Profile) -> Vec<StackId> {
+    /// This sum's stack for each of the profile's, by place in its table; `None` where neither a
+    /// sample nor another stack in `used` stands on it.
+    fn stacks_of(
+        &mut self,
+        profile: &Profile,
+        used: impl Iterator<Item = StackId>,
+    ) -> Vec<Option<StackId>> {
+        let mut is_used = vec![false; profile.stacks.len()];
+        for id in used {
+            is_used[id.0 as usize] = true;
+        }
+        // A parent stands before its children.
+        for (id, node) in profile.stacks.iter().rev() {
+            if let (true, Some(parent)) = (is_used[id.0 as usize], node.parent) {
+                is_used[parent.0 as usize] = true;
+            }
+        }
         let mut frames: Vec<Option<FrameId>> = vec![None; profile.frames.len()];
-        let mut stacks: Vec<StackId> = Vec::with_capacity(profile.stacks.len());
-        for (_, node) in profile.stacks.iter() {
-            let frame = *frames[node.frame.0 as usize]
-                .get_or_insert_with(|| self.builder.same_function(profile.frame(node.frame)));
-            let parent = node.parent.map(|parent| stacks[parent.0 as usize]);
-            stacks.push(self.builder.stack(parent, frame));
+        let mut stacks: Vec<Option<StackId>> = Vec::with_capacity(is_used.len());
+        for ((_, node), is_used) in profile.stacks.iter().zip(is_used) {
+            stacks.push(is_used.then(|| {
+                let frame = *frames[node.frame.0 as usize]
+                    .get_or_insert_with(|| self.builder.same_function(profile.frame(node.frame)));
+                let parent = node.parent.and_then(|parent| stacks[parent.0 as usize]);
+                self.builder.stack(parent, frame)
+            }));
         }
         stacks
     }

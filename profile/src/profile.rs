@@ -70,7 +70,7 @@ impl Profile {
     }
 
     /// Every sample; in order of time where all have one.
-    pub fn samples(&self) -> impl ExactSizeIterator<Item = Sample<'_>> + '_ {
+    pub fn samples(&self) -> impl ExactSizeIterator<Item = Sample<'_>> + Clone + '_ {
         let width = self.value_types.len();
         self.rows
             .iter()

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use flashlamp_profile::{
     CallTree, CallerNode, Callers, Column, EventCount, FrameKind, FrameSpec, Limits, Mapping,
     Nanos, Node, Period, Profile, ProfileBuilder, Tally, Timestamp, ValueType, by_function, decode,
-    encode, merge, with_label,
+    encode, merge,
 };
-use flashlamp_profile::{LabelSetId, NewSample};
+use flashlamp_profile::{LabelSetId, Merger, NewSample, Part};
 use proptest::prelude::*;
 
 /// What a generated frame is made of.
@@ -353,9 +353,15 @@ proptest! {
 
     #[test]
     fn the_parts_of_a_label_sum_to_the_whole(profile in profile(true)) {
-        let parts = ["", "/a", "/b"].map(|value| with_label(&profile, "entry", value));
-        let sum: Tally = parts.iter().map(Profile::stored).sum();
-        prop_assert_eq!(sum, profile.stored());
+        let mut merger = Merger::new();
+        for value in ["", "/a", "/b"] {
+            merger.add_part(&profile, &Part::default().with_label("entry", value)).unwrap();
+        }
+        let (sum, whole) = (merger.finish(), merge([&profile]).unwrap());
+        prop_assert_eq!(sum.stored(), whole.stored());
+        for column in [Column::Events, Column::Value(0)] {
+            prop_assert_eq!(encode::folded(&sum, column), encode::folded(&whole, column));
+        }
         let by_value: Tally = profile.label_values("entry", "(none)").into_values().sum();
         prop_assert_eq!(by_value, profile.stored());
     }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use flashlamp_profile::{Column, Profile, Tally, labels, with_label};
+use flashlamp_profile::{Column, Part, Profile, Tally, labels};
 
 use super::row::{Row, RowError, Sum, Tallies, tally_bytes};
 use crate::allowance::{Allowance, AllowanceError};
-use crate::series::{self, Clock, Measure};
+use crate::series::{Clock, Measure};
 use crate::store::keys::{self, Series};
 use crate::store::{KeyRange, ReadError, Snapshot};
 use crate::time::{Day, Hour};
@@ -244,18 +244,14 @@ impl Reading<'_> {
         for (reason, tally) in row.profile.losses() {
             *self.losses.entry(reason.clone()).or_default() += *tally;
         }
+        // Where the key promised this measure and the row does not have it, nothing is added.
+        let Some(column) = self.measure.column(&row.profile) else {
+            return Ok(());
+        };
+        let part = Part::default().column(column);
         let entry = self.query.entry.as_deref();
-        let chosen = entry.map(|entry| with_label(&row.profile, labels::ENTRY, entry));
-        let profile = chosen.as_ref().unwrap_or(&row.profile);
-        match self.measure.column(profile) {
-            Some(Column::Value(_)) if profile.value_types().len() == 1 => {
-                self.sum.add(row, profile)
-            }
-            Some(Column::Events) if profile.value_types().is_empty() => self.sum.add(row, profile),
-            Some(column) => self.sum.add(row, &series::project(profile, column)),
-            // The key promised this measure and the row does not have it: nothing to add.
-            None => Ok(()),
-        }
+        let part = entry.map_or(part, |entry| part.with_label(labels::ENTRY, entry));
+        self.sum.add(row, &part)
     }
 }
 

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use flashlamp_profile::{DecodeError, Limits, Merger, Profile, Tally, decode, encode};
+use flashlamp_profile::{DecodeError, Limits, Merger, Part, Profile, Tally, decode, encode};
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
@@ -158,14 +158,14 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
-    /// Adds one row. Its profile may have been changed on the way, its numbers may not.
+    /// Adds this part of the samples of a row, and its numbers.
     ///
     /// # Errors
     /// [`RowError::Damaged`] where it measures something else than the rows before it, which
     /// its key denies; nothing of it was added then.
-    pub(crate) fn add(&mut self, row: &Row, profile: &Profile) -> Result<(), RowError> {
+    pub(crate) fn add(&mut self, row: &Row, part: &Part<'_>) -> Result<(), RowError> {
         self.merger
-            .add(profile)
+            .add_part(&row.profile, part)
             .map_err(|_types| RowError::Damaged("it measures something else than its key says"))?;
         let (from, until) = self.range.unwrap_or((row.from_ns, row.until_ns));
         self.range = Some((from.min(row.from_ns), until.max(row.until_ns)));
@@ -265,7 +265,7 @@ mod tests {
         };
         let mut sum = Sum::default();
         for row in [row(&["/a", "/b"]), row(&["/b", "/c"])] {
-            sum.add(&row, &row.profile).unwrap();
+            sum.add(&row, &Part::default()).unwrap();
         }
         assert_eq!(sum.stored_bytes, 3 * tally_bytes("/a"));
         assert!(sum.heap_bytes() >= sum.stored_bytes);

@@ -1,8 +1,6 @@
 //! One window as it arrived: made ready, and stored exactly once.
 
-use flashlamp_profile::{
-    DecodeError, Merger, NewSample, Profile, ProfileBuilder, Tally, Timestamp, labels,
-};
+use flashlamp_profile::{DecodeError, Merger, Part, Profile, Tally, Timestamp, labels};
 use sha2::{Digest as _, Sha256};
 
 use super::row::{Row, Tallies};
@@ -170,7 +168,10 @@ impl Window {
         }
         let mut merger = Merger::new();
         merger
-            .add(&by_entry(profile, default_entry))
+            .add_part(
+                profile,
+                &Part::default().only_label(labels::ENTRY, default_entry),
+            )
             .expect("an empty sum takes any value types");
         let types = series::type_key(profile.value_types());
         Ok(Self {
@@ -248,32 +249,4 @@ fn check_entries(stored: &Tallies) -> Result<(), ApiError> {
         })?;
     }
     Ok(())
-}
-
-/// The same samples with the entry point as their only label.
-fn by_entry(profile: &Profile, default_entry: &str) -> Profile {
-    let mut builder = ProfileBuilder::new();
-    builder.value_types(profile.value_types());
-    series::copy_header(profile, &mut builder);
-    for sample in profile.samples() {
-        let stack = series::copy_stack(profile, sample.stack(), &mut builder);
-        let entry = profile
-            .label(sample.labels(), labels::ENTRY)
-            .unwrap_or(default_entry);
-        let labels = builder.labels(&[(labels::ENTRY, entry)]);
-        builder.samples(
-            sample.sample_count(),
-            NewSample {
-                stack,
-                event_count: sample.event_count(),
-                values: sample.values(),
-                time: None,
-                thread: None,
-                labels,
-            },
-        );
-    }
-    builder
-        .build()
-        .expect("ids and values come from a valid profile")
 }
