@@ -36,11 +36,11 @@ fn main() -> anyhow::Result<()> {
 
     anstream::println!("{primes} primes by division, {sieved} by the sieve");
     anstream::println!(
-        "{} samples for {} periods of {} ns; lost: {:?}",
+        "{} samples for {} periods of {} ns; {} lost",
         log.len(),
         log.event_count().as_u64(),
         log.period().as_nanos(),
-        log.losses()
+        log.profile().lost().samples
     );
     anstream::println!("folded text: {}", folded.display());
     anstream::println!("for https://www.speedscope.app: {}", speedscope.display());

@@ -60,9 +60,9 @@ fn main() -> anyhow::Result<()> {
     let log = profiler.stop();
 
     anstream::println!(
-        "{round_count} rounds; flashlamp took {} samples, lost {:?}; the heaviest stacks:\n",
+        "{round_count} rounds; flashlamp took {} samples and lost {}; the heaviest stacks:\n",
         log.len(),
-        log.losses()
+        log.profile().lost().samples
     );
     let folded = log.folded();
     print_heaviest(&folded);
