@@ -10,6 +10,8 @@ use std::ops::ControlFlow;
 
 use flashlamp_profile::labels;
 
+use crate::aggregate::query::QueryError;
+use crate::allowance::Allowance;
 use crate::limits;
 use crate::series::Clock;
 use crate::store::keys::{self, Series};
@@ -47,25 +49,34 @@ pub struct ServiceSummary {
 /// [`limits::RANGE_DAYS_MAX`] days back. Reads at most [`limits::INDEX_ROWS_MAX`] rows for the
 /// services and as many for their entry points.
 ///
+/// `allowance` holds what it takes in the end.
+///
 /// # Errors
-/// [`ReadError`] if the store fails.
-pub fn read(snapshot: &dyn Snapshot, tenant: &str, today: Day) -> Result<Catalogue, ReadError> {
+/// As [`QueryError`].
+pub fn read(
+    snapshot: &dyn Snapshot,
+    tenant: &str,
+    today: Day,
+    allowance: &mut Allowance,
+) -> Result<Catalogue, QueryError> {
     let mut gathered = Gathered {
         services: BTreeMap::new(),
         rows_left: limits::INDEX_ROWS_MAX,
         complete: true,
+        bytes: 0,
     };
     let mut days_found = 0;
     // A sender's clock may be a little ahead of midnight.
     let newest = today.plus(1);
     for back in 0..limits::RANGE_DAYS_MAX {
         let found = gathered.add_day(snapshot, tenant, newest.minus(back))?;
+        allowance.set(gathered.bytes)?;
         days_found += u64::from(found);
         if days_found >= limits::INDEX_DAYS || (gathered.rows_left == 0 && !gathered.complete) {
             break;
         }
     }
-    gathered.into_catalogue(snapshot, tenant)
+    gathered.into_catalogue(snapshot, tenant, allowance)
 }
 
 /// The days and types of each service.
@@ -74,6 +85,8 @@ struct Gathered {
     services: BTreeMap<String, Service>,
     rows_left: usize,
     complete: bool,
+    /// What was gathered takes, with what is written of it.
+    bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -118,8 +131,12 @@ impl Gathered {
             self.complete = false;
             return of_service;
         }
+        if !is_known {
+            self.bytes += listed_bytes(&series.service);
+        }
         let service = self.services.entry(series.service.clone()).or_default();
         if service.days.last() != Some(&day) {
+            self.bytes += limits::WORD_BYTES;
             service.days.push(day);
         }
         if service.types.len() >= limits::INDEX_TYPES_MAX && !service.types.contains(&series.types)
@@ -127,11 +144,19 @@ impl Gathered {
             self.complete = false;
             return of_service;
         }
-        service.types.insert(series.types.clone());
+        if service.types.insert(series.types.clone()) {
+            self.bytes += listed_bytes(&series.types);
+        }
         keys::catalogue_of_series(series, day)
     }
 
-    fn into_catalogue(self, snapshot: &dyn Snapshot, tenant: &str) -> Result<Catalogue, ReadError> {
+    fn into_catalogue(
+        self,
+        snapshot: &dyn Snapshot,
+        tenant: &str,
+        allowance: &mut Allowance,
+    ) -> Result<Catalogue, QueryError> {
+        let mut bytes = self.bytes;
         let count = self.services.len().max(1);
         let share = Share {
             rows_max: limits::INDEX_ROWS_MAX / count,
@@ -147,9 +172,15 @@ impl Gathered {
                 None => (BTreeSet::new(), true),
             };
             catalogue.complete &= all_read;
+            let read: usize = entries.iter().map(|entry| listed_bytes(entry)).sum();
+            allowance.set(bytes + read)?;
             let entries_more = entries.len().saturating_sub(share.listed_max);
             let mut entries: Vec<String> = entries.into_iter().take(share.listed_max).collect();
             entries.sort_by_key(|entry| entry == labels::NO_ENTRY);
+            bytes += entries
+                .iter()
+                .map(|entry| listed_bytes(entry))
+                .sum::<usize>();
             catalogue.services.push(ServiceSummary {
                 name,
                 days: service.days,
@@ -158,8 +189,14 @@ impl Gathered {
                 clocks: Clock::offered(service.types.iter().map(String::as_str)),
             });
         }
+        allowance.set(bytes)?;
         Ok(catalogue)
     }
+}
+
+/// How much memory a name takes, with what is written of it.
+fn listed_bytes(name: &str) -> usize {
+    limits::WORD_BYTES + limits::LISTED_FACTOR * name.len()
 }
 
 /// What each service gets of the bounds on entry points.

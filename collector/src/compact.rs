@@ -8,9 +8,10 @@
 //! A sample that leaves the deltas enters the hour and the day in the same write, so a reader's
 //! snapshot sees it exactly once in each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use flashlamp_profile::{Part, Timestamp};
 use tracing::{debug, error, info};
@@ -179,10 +180,11 @@ impl Inputs {
     }
 }
 
-/// Does everything that is due at `now`, one step after the other. Returns how many steps were
-/// written. Blocks; `go_on` is asked before each step.
+/// Does everything that is due at `now`, one step after the other: [`merge_arrived`], and then the
+/// parts of buckets that have closed. Returns how many steps were written.
 ///
-/// A bucket with a damaged row is left as it is, said in the log, and does not stop the others.
+/// Looks at every series of the latest days, so a caller that merges what arrived all the time
+/// needs this once an hour, when buckets close.
 ///
 /// # Errors
 /// As [`CompactError`], where the store fails; the steps before the failure stand.
@@ -191,29 +193,30 @@ pub fn pass(
     now: Timestamp,
     go_on: &dyn Fn() -> bool,
 ) -> Result<usize, CompactError> {
-    let mut pass = Pass {
-        store,
-        now,
-        go_on,
-        written: 0,
-    };
-    let mut touched = recent(store, now)?;
-    for ((series, hour), count) in due_deltas(store)? {
-        passable(pass.merge_hour(&series, hour, count), &series)?;
-        touched.insert((series, hour));
-    }
-    let mut buckets = BTreeSet::new();
-    for (series, hour) in touched {
-        buckets.insert((series.clone(), Bucket::Day(hour.day())));
-        buckets.insert((series, Bucket::Hour(hour)));
-    }
-    for (series, bucket) in buckets {
-        passable(pass.merge_bucket(&series, bucket), &series)?;
-    }
+    let mut pass = Pass::new(store, now, go_on);
+    pass.merge_arrived()?;
+    pass.merge_closed()?;
     Ok(pass.written)
 }
 
-/// One pass on its way.
+/// Merges the deltas of every hour that has enough of them, and then the parts of those hours and
+/// days. Returns how many steps were written. Blocks; `go_on` is asked before each step.
+///
+/// A bucket with a damaged row is left as it is, said in the log, and does not stop the others.
+///
+/// # Errors
+/// As [`CompactError`], where the store fails; the steps before the failure stand.
+pub fn merge_arrived(
+    store: &dyn Store,
+    now: Timestamp,
+    go_on: &dyn Fn() -> bool,
+) -> Result<usize, CompactError> {
+    let mut pass = Pass::new(store, now, go_on);
+    pass.merge_arrived()?;
+    Ok(pass.written)
+}
+
+/// One pass on its way. It holds one series at a time, however many strangers have made.
 struct Pass<'a> {
     store: &'a dyn Store,
     now: Timestamp,
@@ -221,13 +224,76 @@ struct Pass<'a> {
     written: usize,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    fn new(store: &'a dyn Store, now: Timestamp, go_on: &'a dyn Fn() -> bool) -> Self {
+        Self {
+            store,
+            now,
+            go_on,
+            written: 0,
+        }
+    }
+
+    fn merge_arrived(&mut self) -> Result<(), CompactError> {
+        let mut rest = keys::all_deltas();
+        while (self.go_on)()
+            && let Some(key) = self.first_key(&rest)?
+        {
+            let Some((series, hour, _)) = keys::read_delta(key.as_bytes()) else {
+                rest.start = key.next();
+                continue;
+            };
+            let of_hour = keys::deltas(&series, hour, hour.plus(1));
+            passable(self.merge_hour(&series, hour, &of_hour), &series)?;
+            rest.start = of_hour.end;
+            for bucket in [Bucket::Hour(hour), Bucket::Day(hour.day())] {
+                passable(self.merge_bucket(&series, bucket), &series)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Merges the parts of all buckets of the days that had an open bucket lately.
+    fn merge_closed(&mut self) -> Result<(), CompactError> {
+        let today = Day::of(self.now);
+        let first = Hour::of(self.now).minus(limits::LATE_HOURS_MAX + 2).day();
+        let mut rest = keys::catalogue_days(TENANT, first, today.plus(1));
+        while (self.go_on)()
+            && let Some(key) = self.first_key(&rest)?
+        {
+            let Some((series, day, _)) = keys::read_catalogue(key.as_bytes()) else {
+                rest.start = key.next();
+                continue;
+            };
+            rest.start = keys::catalogue_of_series(&series, day).end;
+            for bucket in self.buckets(&series, day)? {
+                passable(self.merge_bucket(&series, bucket), &series)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn first_key(&self, range: &KeyRange) -> Result<Option<Key>, QueryError> {
+        Ok(snapshot(self.store)?.first_key(range)?)
+    }
+
+    /// The buckets of a day that have parts.
+    fn buckets(&self, series: &Series, day: Day) -> Result<BTreeSet<Bucket>, QueryError> {
+        let hours = keys::hour_parts(series, day.first_hour(), day.plus(1).first_hour());
+        let mut buckets = BTreeSet::from([Bucket::Day(day)]);
+        snapshot(self.store)?.scan_keys(&hours, &mut |key| {
+            buckets.extend(keys::read_part(key).map(|(_, bucket)| bucket));
+            ControlFlow::Continue(())
+        })?;
+        Ok(buckets)
+    }
+
     /// Merges the deltas of an hour, as long as there are enough of them.
     fn merge_hour(
         &mut self,
         series: &Series,
         hour: Hour,
-        count: usize,
+        deltas: &KeyRange,
     ) -> Result<(), CompactError> {
         let closed = is_closed(hour.plus(1).start(), self.now);
         let enough = if closed {
@@ -235,11 +301,9 @@ impl Pass<'_> {
         } else {
             limits::COMPACT_DELTAS_MIN
         };
-        let mut left = count;
-        while (self.go_on)() && left >= enough {
+        while (self.go_on)() && holds(self.store, deltas, enough)? {
             let planned = merge_deltas(&*snapshot(self.store)?, series, hour)?;
             let Some(step) = planned else { break };
-            left = left.saturating_sub(step.input_count);
             self.written += usize::from(apply(self.store, step)?);
         }
         Ok(())
@@ -247,7 +311,17 @@ impl Pass<'_> {
 
     /// Merges the parts of a bucket, as long as there are enough of them.
     fn merge_bucket(&mut self, series: &Series, bucket: Bucket) -> Result<(), CompactError> {
-        while (self.go_on)() && parts_are_due(self.store, series, bucket, self.now)? {
+        let end = match bucket {
+            Bucket::Hour(hour) => hour.plus(1).start(),
+            Bucket::Day(day) => day.plus(1).start(),
+        };
+        let enough = if is_closed(end, self.now) {
+            2
+        } else {
+            limits::COMPACT_PARTS_MIN
+        };
+        let parts = keys::open_parts(series, bucket);
+        while (self.go_on)() && holds(self.store, &parts, enough)? {
             let planned = merge_parts(&*snapshot(self.store)?, series, bucket)?;
             let Some(step) = planned else { break };
             self.written += usize::from(apply(self.store, step)?);
@@ -284,54 +358,10 @@ fn apply(store: &dyn Store, step: Step) -> Result<bool, WriteError> {
     }
 }
 
-/// How many deltas each series has in each hour.
-fn due_deltas(store: &dyn Store) -> Result<BTreeMap<(Series, Hour), usize>, QueryError> {
-    let mut counts = BTreeMap::new();
-    snapshot(store)?.scan_keys(&keys::all_deltas(), &mut |key| {
-        if let Some((series, hour, _)) = keys::read_delta(key) {
-            *counts.entry((series, hour)).or_insert(0) += 1;
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(counts)
-}
-
-/// The series and hours whose buckets may have closed lately: what had samples today or yesterday.
-fn recent(store: &dyn Store, now: Timestamp) -> Result<BTreeSet<(Series, Hour)>, QueryError> {
-    let today = Day::of(now);
-    let mut series = BTreeSet::new();
-    let range = keys::catalogue_days(TENANT, today.minus(1), today.plus(1));
-    snapshot(store)?.scan_keys(&range, &mut |key| {
-        if let Some((found, _, _)) = keys::read_catalogue(key) {
-            series.insert(found);
-        }
-        ControlFlow::Continue(())
-    })?;
-    let last = Hour::of(now);
-    let hours = || (0..=limits::LATE_HOURS_MAX + 2).map(|back| last.minus(back));
-    Ok(series
-        .into_iter()
-        .flat_map(|one| hours().map(move |hour| (one.clone(), hour)))
-        .collect())
-}
-
-fn parts_are_due(
-    store: &dyn Store,
-    series: &Series,
-    bucket: Bucket,
-    now: Timestamp,
-) -> Result<bool, QueryError> {
-    let end = match bucket {
-        Bucket::Hour(hour) => hour.plus(1).start(),
-        Bucket::Day(day) => day.plus(1).start(),
-    };
-    let enough = if is_closed(end, now) {
-        2
-    } else {
-        limits::COMPACT_PARTS_MIN
-    };
+/// Whether a range holds `enough` rows.
+fn holds(store: &dyn Store, range: &KeyRange, enough: usize) -> Result<bool, QueryError> {
     let mut count = 0;
-    snapshot(store)?.scan_keys(&keys::open_parts(series, bucket), &mut |_| {
+    snapshot(store)?.scan_keys(range, &mut |_| {
         count += 1;
         if count < enough {
             ControlFlow::Continue(())
@@ -340,6 +370,12 @@ fn parts_are_due(
         }
     })?;
     Ok(count >= enough)
+}
+
+/// The newest hour that is closed at `now`. When it changes, so do the buckets that are closed.
+fn closed_hour(now: Timestamp) -> Hour {
+    let grace = limits::BUCKET_GRACE_SECONDS * 1_000_000_000;
+    Hour::of(Timestamp::from_nanos(now.as_nanos().saturating_sub(grace))).minus(1)
 }
 
 fn is_closed(end: Timestamp, now: Timestamp) -> bool {
@@ -409,29 +445,37 @@ fn take_marker(gone: &mut Vec<Key>, key: &[u8]) -> ControlFlow<()> {
     }
 }
 
-/// Runs a pass every [`limits::COMPACT_PERIOD`], and sweeps markers every hour, until `tasks` stop.
+/// Merges what arrived every [`limits::COMPACT_PERIOD`], and once an hour what has closed, when it
+/// also sweeps markers; until `tasks` stop. It rests [`limits::COMPACT_REST_FACTOR`] times as long
+/// as it worked.
 pub async fn run(store: Arc<dyn Store>, clock: Clock, tasks: Tasks) {
-    let mut swept = None;
+    let mut closed = None;
+    let mut rest = limits::COMPACT_PERIOD;
     loop {
         tokio::select! {
             () = tasks.stopping() => return,
-            () = tokio::time::sleep(limits::COMPACT_PERIOD) => {}
+            () = tokio::time::sleep(rest) => {}
         }
+        let began = Instant::now();
         let (store, now, watch) = (Arc::clone(&store), clock.now(), tasks.clone());
-        let sweep = swept.replace(Hour::of(now)) != Some(Hour::of(now));
+        let hourly = closed != Some(closed_hour(now));
         let work = move || {
             let go_on = || !watch.is_stopping();
+            if !hourly {
+                return Ok((merge_arrived(&*store, now, &go_on)?, 0));
+            }
             let steps = pass(&*store, now, &go_on)?;
-            let markers = if sweep {
-                sweep_markers(&*store, now, &go_on)?
-            } else {
-                0
-            };
-            Ok::<_, CompactError>((steps, markers))
+            Ok::<_, CompactError>((steps, sweep_markers(&*store, now, &go_on)?))
         };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(Ok((0, 0))) => {}
-            Ok(Ok((steps, markers))) => info!(steps, markers, "merged windows, swept markers"),
+        let worked = tokio::task::spawn_blocking(work).await;
+        rest = limits::COMPACT_PERIOD.max(began.elapsed() * limits::COMPACT_REST_FACTOR);
+        match worked {
+            Ok(Ok((steps, markers))) => {
+                closed = Some(closed_hour(now));
+                if (steps, markers) != (0, 0) {
+                    info!(steps, markers, "merged windows, swept markers");
+                }
+            }
             Ok(Err(CompactError::Write(WriteError::Closed))) => return,
             Ok(Err(error)) if error.is_gone() => debug!(error = %chain(&error), "nothing to merge"),
             Ok(Err(error)) => error!(error = %chain(&error), "failed to merge; trying again later"),

@@ -277,6 +277,10 @@ impl From<WriteError> for ApiError {
                 Code::WriteQueueFull,
                 "too much waits to be written; try again shortly",
             ),
+            WriteError::Locked => Self::new(
+                Code::WriteQueueFull,
+                "another program has locked the data; try again shortly",
+            ),
             WriteError::Full => Self::new(
                 Code::StorageFull,
                 "there is no room left in the data folder",

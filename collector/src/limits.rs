@@ -64,7 +64,7 @@ pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
 pub const CONNECTIONS_MAX: usize = 10_000;
 
 /// How many of the files that the process may have open are kept for the store and the log: each
-/// read takes two.
+/// of those who read at once ([`READS_MAX`] and [`PROBES_MAX`]) has up to three.
 pub const OPEN_FILES_KEPT: usize = 128;
 
 /// How many files a process may have open where the system does not say.
@@ -84,6 +84,10 @@ pub const RETRY_AFTER_SECONDS: u32 = 2;
 
 /// The longest name of a service, entry point, profile or idempotency key, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
+
+/// What the names and units of all value types of a body may take, in bytes. They are part of the
+/// keys of its rows; the profiles of four kinds that Go writes in one body take 120.
+pub const TYPES_BYTES_MAX: usize = 1 << 10;
 
 /// The longest URL kept with a request profile, in bytes.
 pub const URL_BYTES_MAX: usize = 2_048;
@@ -139,6 +143,13 @@ pub const TREE_NODE_BYTES: usize = 192;
 /// How much memory an entry point of an answer takes beside its name, with what is written of it.
 pub const ENTRY_TALLY_BYTES: usize = 256;
 
+/// How much memory a name in a list takes beside its bytes.
+pub const WORD_BYTES: usize = 128;
+
+/// How much memory an entry of a list takes for each byte of its stored form: its fields, the tree
+/// of JSON that they become and the text of that.
+pub const LISTED_FACTOR: usize = 6;
+
 /// The largest size, uncompressed, that the samples of a stored row can have.
 pub const ROW_BYTES_CREDIBLE: usize = 1 << 30;
 
@@ -181,6 +192,13 @@ pub const BUCKET_GRACE_SECONDS: u64 = 120;
 /// How often the collector looks for something to merge.
 pub const COMPACT_PERIOD: Duration = Duration::from_secs(10);
 
+/// How many times as long as a pass took there is rest before the next one: strangers say how many
+/// series there are to look at.
+pub const COMPACT_REST_FACTOR: u32 = 9;
+
+/// How many cheap looks at the store are taken at once beside those that take turns.
+pub const PROBES_MAX: usize = 8;
+
 /// How many request profiles the index page lists.
 pub const INDEX_PROFILES: usize = 50;
 
@@ -219,3 +237,12 @@ pub const LOSS_REASONS_MAX: usize = 32;
 /// How long requests in flight may take to end after a signal to stop. Containers are killed ten
 /// seconds after it.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(6);
+
+/// How long the store may take to write what is queued and to close, after that.
+pub const CLOSE_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// How long the store waits for another program to let go of the data.
+pub const LOCKED_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The same when it folds its log in as it closes: it can do without.
+pub const FOLD_TIME_MAX: Duration = Duration::from_secs(1);

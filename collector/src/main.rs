@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use flashlamp_collector::config::{Cli, Command};
+use flashlamp_collector::config::{Cli, Command, ServeArgs};
 use flashlamp_collector::{Collector, shutdown};
+use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
 /// Gives back to the system what large bodies and answers took. The one of glibc keeps it, in as
@@ -37,21 +38,29 @@ fn run(Cli { command }: Cli) -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    match command {
-        Command::Serve(args) => runtime.block_on(async {
-            let collector = Collector::bind(args.into_config()).await?;
-            let stop = async {
-                if let Err(error) = shutdown::signal().await {
-                    tracing::error!(%error, "cannot listen for signals; stopping");
-                }
-            };
-            tokio::select! {
-                ended = collector.run(stop) => Ok(ended?),
-                () = shutdown::second_signal() => anyhow::bail!(
-                    "stopped at once by a second signal; what was acknowledged is stored"
-                ),
-            }
-        }),
-        _ => anyhow::bail!("this command is not part of this release"),
+    let ended = match command {
+        Command::Serve(args) => runtime.block_on(serve(args)),
+        _ => Err(anyhow::anyhow!("this command is not part of this release")),
+    };
+    // Threads that wait for a lock or a disk end with the process: nobody waits for them.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let collector = Collector::bind(args.into_config()).await?;
+    let stop = async {
+        if let Err(error) = shutdown::signal().await {
+            tracing::error!(%error, "cannot listen for signals; stopping");
+        }
+    };
+    // On threads of its own, so that nothing it waits for holds up a second signal.
+    let mut running = JoinSet::new();
+    running.spawn(collector.run(stop));
+    tokio::select! {
+        Some(ended) = running.join_next() => Ok(ended??),
+        () = shutdown::second_signal() => anyhow::bail!(
+            "stopped at once by a second signal; what was acknowledged is stored"
+        ),
     }
 }

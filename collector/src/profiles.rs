@@ -323,7 +323,8 @@ impl Filter {
 }
 
 /// The latest request profiles, newest first, at most `count` of them. A filter looks at the
-/// latest [`limits::LIST_SCANNED_MAX`]. Touches no samples.
+/// latest [`limits::LIST_SCANNED_MAX`]. Touches no samples. `allowance` holds what they take, with
+/// what is written of them, beside what it held.
 ///
 /// # Errors
 /// As [`ProfileError`].
@@ -332,6 +333,7 @@ pub fn latest(
     tenant: &str,
     filter: &Filter,
     count: usize,
+    allowance: &mut Allowance,
 ) -> Result<Vec<Meta>, ProfileError> {
     let mut ids = Vec::new();
     let unfiltered = *filter == Filter::default();
@@ -348,14 +350,23 @@ pub fn latest(
             ControlFlow::Break(())
         }
     })?;
+    let (base_bytes, mut bytes) = (allowance.held(), 0);
     let mut found = Vec::new();
     for id in ids {
         if found.len() >= count {
             break;
         }
-        match meta(snapshot, tenant, id) {
-            Ok(meta) => found.extend(meta.filter(|meta| filter.admits(meta))),
-            Err(ProfileError::Read(error)) => return Err(error.into()),
+        let Some(stored) = snapshot.get(&keys::profile_meta(tenant, id.0))? else {
+            continue;
+        };
+        let listed_bytes = limits::LISTED_FACTOR * stored.len();
+        allowance.set(base_bytes + bytes + listed_bytes)?;
+        match read_meta(&stored) {
+            Ok(meta) if filter.admits(&meta) => {
+                bytes += listed_bytes;
+                found.push(meta);
+            }
+            Ok(_) => {}
             // One row that cannot be read must not hide the others.
             Err(error) => warn!(error = %chain(&error), %id, "left out of the list"),
         }

@@ -37,6 +37,7 @@ pub(crate) struct Readers {
     small_answer_bytes: usize,
     large_answers: Arc<Budget>,
     large_turn: Arc<Semaphore>,
+    probes: Arc<Semaphore>,
 }
 
 impl Readers {
@@ -51,6 +52,7 @@ impl Readers {
             small_answer_bytes: usize::try_from(small).unwrap_or(usize::MAX),
             large_answers: Budget::new(config.large_answer_bytes),
             large_turn: Arc::new(Semaphore::new(1)),
+            probes: Arc::new(Semaphore::new(limits::PROBES_MAX)),
         }
     }
 
@@ -80,7 +82,7 @@ impl Readers {
             let _permits = permits;
             work(snapshot)
         };
-        self.probe(work).await
+        self.look(work).await
     }
 
     /// As [`Self::read`], for what takes memory, and no longer than somebody waits for it: first
@@ -147,11 +149,24 @@ impl Readers {
             .map_err(|_full| ApiError::overloaded())
     }
 
-    /// As [`Self::read`], for one cheap look that waits for no other reader.
+    /// As [`Self::read`], for one cheap look that waits for nobody but others like it.
     ///
     /// # Errors
     /// What `work` says.
     pub(crate) async fn probe<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Snapshot) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let turn = Arc::clone(&self.probes).acquire_owned().await;
+        let turn = turn.map_err(|error| ApiError::internal(&error))?;
+        let work = move |snapshot: &dyn Snapshot| {
+            let _turn = turn;
+            work(snapshot)
+        };
+        self.look(work).await
+    }
+
+    async fn look<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Snapshot) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
@@ -231,6 +246,29 @@ mod tests {
         drop(go_on);
         let all = u32::try_from(limits::READS_MAX).unwrap();
         let _all = readers.turns.acquire_many(all).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn cheap_looks_wait_for_others_like_them_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let readers = readers(folder.path());
+        let all = u32::try_from(limits::READS_MAX).unwrap();
+        let _busy = readers.turns.acquire_many(all).await.unwrap();
+        let at_once = Arc::new(AtomicUsize::new(0));
+        let mut looks = JoinSet::new();
+        for _ in 0..100 {
+            let (readers, at_once) = (readers.clone(), Arc::clone(&at_once));
+            let look = move |_: &dyn Snapshot| {
+                let others = at_once.fetch_add(1, Ordering::SeqCst);
+                (0..1_000).for_each(|_| std::thread::yield_now());
+                at_once.fetch_sub(1, Ordering::SeqCst);
+                Ok(others)
+            };
+            looks.spawn(async move { readers.probe(look).await });
+        }
+        while let Some(others) = looks.join_next().await {
+            assert!(others.unwrap().unwrap() < limits::PROBES_MAX);
+        }
     }
 
     #[tokio::test]

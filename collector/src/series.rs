@@ -28,7 +28,7 @@ pub(crate) fn check_word(text: &str) -> Result<(), String> {
 
 /// The value types of a profile as one word, in their order. Empty where there are event counts
 /// only. Different types have different words, as long as none holds a control character
-/// ([`types_fit`]).
+/// ([`check_types`]).
 pub fn type_key(types: &[ValueType]) -> String {
     let word = |value_type: &ValueType| format!("{}{UNIT}{}", value_type.name, value_type.unit);
     types
@@ -38,12 +38,18 @@ pub fn type_key(types: &[ValueType]) -> String {
         .join(&TYPE.to_string())
 }
 
-/// Whether [`type_key`] tells these types from all others.
-pub fn types_fit(types: &[ValueType]) -> bool {
-    let fits = |text: &str| !text.contains(char::is_control);
-    types
-        .iter()
-        .all(|value_type| fits(&value_type.name) && fits(&value_type.unit))
+/// Whether [`type_key`] tells these types from all others, and is no longer than a key may be;
+/// says what is wrong with them.
+pub(crate) fn check_types(types: &[ValueType]) -> Result<(), &'static str> {
+    let mut words = types.iter().flat_map(|one| [&one.name, &one.unit]);
+    let bytes: usize = words.clone().map(|word| word.len()).sum();
+    if bytes > limits::TYPES_BYTES_MAX {
+        return Err("the names and units of the sample types take more than 1,024 bytes");
+    }
+    if words.any(|word| word.contains(char::is_control)) {
+        return Err("the name or unit of a sample type holds control characters");
+    }
+    Ok(())
 }
 
 /// The name and unit of each type in a word that [`type_key`] made.
@@ -175,6 +181,16 @@ mod tests {
         assert_eq!(offered(&[key(&[ValueType::WALL]), key(&[])]), "wall");
         let both = key(&[ValueType::WALL, ValueType::CPU]);
         assert_eq!(offered(&[both.clone(), key(&[ValueType::CPU])]), "cpu wall");
+    }
+
+    #[test]
+    fn types_that_no_key_can_hold_are_refused() {
+        let of = |name: &str| check_types(&[ValueType::CPU, ValueType::new(name, "bytes")]);
+        assert_eq!(of("memory"), Ok(()));
+        assert!(of("mem\u{1e}ory").unwrap_err().contains("control"));
+        let rest = limits::TYPES_BYTES_MAX - "cpunanosecondsbytes".len();
+        assert_eq!(of(&"m".repeat(rest)), Ok(()));
+        assert!(of(&"m".repeat(rest + 1)).unwrap_err().contains("1,024"));
     }
 
     #[test]

@@ -122,7 +122,8 @@ impl Collector {
     }
 
     /// Answers requests until `shutdown` ends. Then it takes no further ones, lets those in
-    /// flight end, writes what is queued and closes the store.
+    /// flight end, writes what is queued and closes the store: for as long as
+    /// [`limits::SHUTDOWN_GRACE`] and [`limits::CLOSE_TIME_MAX`] together, whatever it waits for.
     ///
     /// # Errors
     /// [`ServeError::Server`].
@@ -156,18 +157,19 @@ impl Collector {
         let until = tasks.clone();
         let until = async move { until.stopping().await };
         let serving = connections::serve(listener, router(state.clone()), bounds, until);
-        let grace = async {
-            tasks.stopping().await;
-            tokio::time::sleep(limits::SHUTDOWN_GRACE).await;
-        };
         tokio::select! {
             () = serving => {}
-            () = grace => warn!("requests are still in flight after the time allowed to stop"),
+            () = tasks.overdue(limits::SHUTDOWN_GRACE) => {
+                warn!("requests are still in flight after the time allowed to stop");
+            }
         }
         tasks.finish(limits::SHUTDOWN_GRACE).await;
         let store = Arc::clone(&state.store);
-        if let Err(error) = tokio::task::spawn_blocking(move || store.close()).await {
-            warn!(%error, "failed to close the store");
+        let close = tokio::task::spawn_blocking(move || store.close());
+        match tokio::time::timeout(limits::CLOSE_TIME_MAX, close).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "failed to close the store"),
+            Err(_elapsed) => warn!("the store is not closed yet: another program may hold it"),
         }
         Ok(())
     }

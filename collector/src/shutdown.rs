@@ -1,8 +1,10 @@
 //! Ending well: tasks that are awaited, and signals that ask to stop.
 
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -12,6 +14,7 @@ use tracing::{info, warn};
 pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
+    stopped_at: Arc<OnceLock<Instant>>,
 }
 
 impl Tasks {
@@ -38,21 +41,28 @@ impl Tasks {
 
     /// Tells every task to stop.
     pub fn stop(&self) {
+        self.stopped_at.get_or_init(Instant::now);
         self.stop.cancel();
     }
 
-    /// Tells every task to stop and waits until they have, or `grace` is over.
+    /// Ends when `grace` is over since the collector began to stop.
+    pub async fn overdue(&self, grace: Duration) {
+        self.stopping().await;
+        let since = self.stopped_at.get_or_init(Instant::now);
+        tokio::time::sleep_until(*since + grace).await;
+    }
+
+    /// Tells every task to stop and waits until they have, or are [`Tasks::overdue`].
     pub async fn finish(&self, grace: Duration) {
         self.stop();
         self.tracker.close();
-        if tokio::time::timeout(grace, self.tracker.wait())
-            .await
-            .is_err()
-        {
-            warn!(
+        tokio::select! {
+            biased;
+            () = self.tracker.wait() => {}
+            () = self.overdue(grace) => warn!(
                 tasks = self.tracker.len(),
                 "tasks still run after the time allowed to stop"
-            );
+            ),
         }
     }
 }

@@ -44,6 +44,31 @@ fn an_answer_that_does_not_fit_is_refused_and_others_go_on() {
 }
 
 #[test]
+fn lists_count_as_other_answers_do() {
+    let server = Server::start_with(|config| {
+        config.small_answer_bytes = 4 << 10;
+        config.large_answer_bytes = 32 << 10;
+    });
+    let lists = ["/api/v1/services", "/api/v1/profiles", "/"];
+    for address in lists {
+        assert_eq!(server.get(address).status, 200, "{address}");
+    }
+    let (name, url) = ("s".repeat(200), "u".repeat(2_000));
+    for number in 0..30 {
+        server.window(&format!("service={name}{number}"), "main 1\n");
+        let query = format!("service=s&url=http://{url}");
+        let reply = server.post(&format!("/api/v1/profiles?{query}"), b"main 1\n");
+        assert_eq!(reply.status, 201, "{}", reply.text());
+    }
+    for address in lists {
+        let reply = server.get(address);
+        let refused = (reply.status, reply.code().to_string());
+        assert_eq!(refused, (422, "answer_too_large".to_owned()), "{address}");
+    }
+    assert_eq!(server.metric("flashlamp_answers_bytes"), 0);
+}
+
+#[test]
 fn the_same_answers_are_given_where_there_is_room() {
     let server = Server::start_with(|_| {});
     server.window("service=wide", &wide("f", 20_000, 40));

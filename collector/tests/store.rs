@@ -360,6 +360,37 @@ fn a_closed_hour_ends_as_one_part() {
 }
 
 #[test]
+fn a_pass_that_is_told_to_stop_looks_at_no_further_series() {
+    let (_folder, store) = empty();
+    for number in 0..40 {
+        let from = first_hour().start();
+        let span = Span { from, until: from };
+        let service = format!("s{number}");
+        let window = Window::new(&service, None, &ONE.profile(), span).unwrap();
+        let batch = window.batch(None, &service, from).unwrap();
+        store.write(batch).unwrap().wait().unwrap();
+    }
+    // Nothing is due, so that a pass only looks.
+    let now = first_hour().start();
+    let asked = std::cell::Cell::new(0);
+    let ask = |times: i32| {
+        asked.set(0);
+        let go_on = || {
+            asked.set(asked.get() + 1);
+            asked.get() < times
+        };
+        compact::pass(&store, now, &go_on).unwrap();
+        asked.get()
+    };
+    assert!(
+        ask(i32::MAX) > 2 * 40,
+        "it asks at each series, in both halves"
+    );
+    // What is in hand asks as well, at most once for each of its steps.
+    assert!(ask(10) <= 20);
+}
+
+#[test]
 fn an_open_hour_is_merged_as_it_grows() {
     let (_folder, store) = empty();
     let one = Sent {

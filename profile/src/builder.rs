@@ -14,7 +14,7 @@ use crate::sample::SampleRow;
 use crate::stack::StackId;
 use crate::string_table::StringId;
 use crate::thread::{Thread, ThreadId};
-use crate::units::{EventCount, Nanos, Period, Timestamp};
+use crate::units::{EventCount, Nanos, Period, SUM_MAX, Timestamp};
 use crate::value_type::ValueType;
 
 /// Collects tables and samples, then checks them once.
@@ -340,7 +340,7 @@ impl ProfileBuilder {
         self
     }
 
-    /// Adds `sample_count` samples to the row of the same stack and labels, saturating; makes one
+    /// Adds `sample_count` samples to the row of the same stack and labels, up to [`SUM_MAX`]; makes one
     /// if `sums` knows none. The sample has neither time nor thread, and all rows came this way.
     pub(crate) fn add_to_sum(
         &mut self,
@@ -365,11 +365,13 @@ impl ProfileBuilder {
             self.profile.values.resize((rows + 1) * width, 0);
         }
         let row = &mut self.profile.rows[place];
-        row.sample_count = row.sample_count.saturating_add(sample_count);
-        row.event_count += sample.event_count;
+        let add = |sum: u64, more: u64| sum.saturating_add(more).min(SUM_MAX);
+        row.sample_count = add(row.sample_count, sample_count);
+        row.event_count =
+            EventCount::new(add(row.event_count.as_u64(), sample.event_count.as_u64()));
         let sums = &mut self.profile.values[place * width..(place + 1) * width];
         for (sum, value) in sums.iter_mut().zip(sample.values) {
-            *sum = sum.saturating_add(*value);
+            *sum = add(*sum, *value);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::value_type::ValueType;
 ///
 /// Samples of the same stack and labels become one; stacks are the same when the functions
 /// (name, file) and kinds of their frames are. An unsymbolized frame keeps its name
-/// `object+0xoffset`. Sums saturate.
+/// `object+0xoffset`. Sums stop at 2^63 - 1, the largest number that pprof can say.
 ///
 /// The contents of the sum do not depend on order or grouping: it is commutative and
 /// associative. Its range covers the ranges of all profiles; its period and name are the

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Where sums stop: what the pprof format, whose numbers are signed, can still say.
+pub(crate) const SUM_MAX: u64 = u64::MAX >> 1;
+
 /// A length of time in nanoseconds.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

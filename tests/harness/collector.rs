@@ -1,7 +1,7 @@
 //! The real collector as a child, on a free port, with its data in a temporary folder.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
@@ -149,6 +149,19 @@ impl Collector {
             self.process.output()
         );
         Ok(())
+    }
+
+    /// Asks it to stop, and once it says that it does, asks again; gives how it ended.
+    ///
+    /// # Errors
+    /// When it does not say so, or does not end.
+    pub fn stop_at_once(&mut self) -> Result<ExitStatus> {
+        self.process.signal(Signal::SIGTERM)?;
+        self.process.line("that it stops", wait::SOON, |line| {
+            line.contains("a second signal stops at once").then_some(())
+        })?;
+        self.process.signal(Signal::SIGTERM)?;
+        self.process.ended(wait::SOON)
     }
 
     /// Ends it as a power cut would and waits until it is gone.

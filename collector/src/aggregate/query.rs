@@ -7,6 +7,7 @@ use flashlamp_profile::{Column, Part, Profile, Tally, labels};
 
 use super::row::{Row, RowError, Sum, Tallies, tally_bytes};
 use crate::allowance::{Allowance, AllowanceError};
+use crate::limits;
 use crate::series::{Clock, Measure};
 use crate::store::keys::{self, Series};
 use crate::store::{KeyRange, ReadError, Snapshot};
@@ -92,7 +93,8 @@ pub fn read(
     query: &Query,
     allowance: &mut Allowance,
 ) -> Result<Option<Answer>, QueryError> {
-    let keys = type_keys(snapshot, query)?;
+    let keys = type_keys(snapshot, query, allowance)?;
+    let base_bytes = allowance.held();
     let mut present = Vec::new();
     for key in &keys {
         if has_rows(snapshot, &query.series(key), query.from, query.until)? {
@@ -112,6 +114,7 @@ pub fn read(
         query,
         measure: &measure,
         allowance,
+        base_bytes,
         sum: Sum::default(),
         losses: BTreeMap::new(),
     };
@@ -125,7 +128,7 @@ pub fn read(
         return Ok(None);
     };
     let entries: usize = row.stored.keys().map(|entry| tally_bytes(entry)).sum();
-    allowance.set(row.profile.heap_bytes() + entries)?;
+    allowance.set(base_bytes + row.profile.heap_bytes() + entries)?;
     if query
         .entry
         .as_ref()
@@ -162,18 +165,30 @@ pub fn has_rows(
     Ok(false)
 }
 
-/// The type words of a service's series, on the days that the query touches.
-fn type_keys(snapshot: &dyn Snapshot, query: &Query) -> Result<BTreeSet<String>, ReadError> {
-    let mut keys = BTreeSet::new();
+/// The type words of a service's series, on the days that the query touches. `allowance` holds what
+/// they take, with what is made of them; beside what it held.
+fn type_keys(
+    snapshot: &dyn Snapshot,
+    query: &Query,
+    allowance: &mut Allowance,
+) -> Result<BTreeSet<String>, QueryError> {
+    let base_bytes = allowance.held();
+    let (mut keys, mut bytes) = (BTreeSet::new(), 0);
     let mut day = query.from.day();
     while day.first_hour() < query.until {
-        let range = keys::catalogue_of(&query.tenant, day, &query.service);
-        snapshot.scan_keys(&range, &mut |key| {
-            if let Some((series, _, _)) = keys::read_catalogue(key) {
-                keys.insert(series.types);
+        let mut rest = keys::catalogue_of(&query.tenant, day, &query.service);
+        while let Some(key) = snapshot.first_key(&rest)? {
+            let Some((series, _, _)) = keys::read_catalogue(key.as_bytes()) else {
+                rest.start = key.next();
+                continue;
+            };
+            rest.start = keys::catalogue_of_series(&series, day).end;
+            let word_bytes = limits::WORD_BYTES + 4 * series.types.len();
+            if keys.insert(series.types) {
+                bytes += word_bytes;
             }
-            ControlFlow::Continue(())
-        })?;
+            allowance.set(base_bytes + bytes)?;
+        }
         day = day.plus(1);
     }
     Ok(keys)
@@ -214,6 +229,8 @@ struct Reading<'a> {
     query: &'a Query,
     measure: &'a Measure,
     allowance: &'a mut Allowance,
+    /// What was in use before.
+    base_bytes: usize,
     sum: Sum,
     losses: BTreeMap<String, Tally>,
 }
@@ -234,7 +251,8 @@ impl Reading<'_> {
 
     fn add_stored(&mut self, value: &[u8]) -> Result<(), QueryError> {
         let bytes = value.len() + Row::decoding_bytes(value)?;
-        self.allowance.set(self.sum.heap_bytes() + bytes)?;
+        self.allowance
+            .set(self.base_bytes + self.sum.heap_bytes() + bytes)?;
         let row = Row::decode(value)?;
         self.add(&row)?;
         Ok(())
@@ -258,13 +276,14 @@ impl Reading<'_> {
 /// The hours of a day that have samples of a service, oldest first.
 ///
 /// # Errors
-/// [`ReadError`] if the store fails.
+/// As [`QueryError`].
 pub fn hours_of_day(
     snapshot: &dyn Snapshot,
     tenant: &str,
     service: &str,
     day: Day,
-) -> Result<Vec<Hour>, ReadError> {
+    allowance: &mut Allowance,
+) -> Result<Vec<Hour>, QueryError> {
     let (from, until) = (day.first_hour(), day.plus(1).first_hour());
     let query = Query {
         tenant: tenant.to_owned(),
@@ -275,7 +294,7 @@ pub fn hours_of_day(
         until,
     };
     let mut hours = Vec::new();
-    for key in type_keys(snapshot, &query)? {
+    for key in type_keys(snapshot, &query, allowance)? {
         let series = query.series(&key);
         for number in 0..24 {
             let hour = from.plus(number);

@@ -1,6 +1,6 @@
 //! One window as it arrived: made ready, and stored exactly once.
 
-use flashlamp_profile::{DecodeError, Merger, Part, Profile, Tally, Timestamp, labels};
+use flashlamp_profile::{Merger, Part, Profile, Tally, Timestamp, labels};
 use sha2::{Digest as _, Sha256};
 
 use super::row::{Row, Tallies};
@@ -145,7 +145,7 @@ impl Window {
     /// `default_entry`.
     ///
     /// # Errors
-    /// `too_many_entries`, `bad_entry`; `bad_pprof` for value types that no key can hold.
+    /// `too_many_entries`, `bad_entry`.
     ///
     /// # Panics
     /// Never: a valid profile stays valid.
@@ -162,10 +162,6 @@ impl Window {
             .map(|(entry, tally)| (entry.to_owned(), tally))
             .collect();
         check_entries(&stored)?;
-        if !series::types_fit(profile.value_types()) {
-            let reason = "the name or unit of a sample type holds control characters";
-            return Err(DecodeError::Pprof { reason }.into());
-        }
         let mut merger = Merger::new();
         merger
             .add_part(

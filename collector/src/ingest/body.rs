@@ -19,6 +19,7 @@ use http_body_util::BodyExt as _;
 use crate::budget::{Reservation, append};
 use crate::error::{ApiError, Code, chain};
 use crate::limits;
+use crate::series;
 
 /// How the wire bytes are compressed, by `Content-Encoding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,6 +198,7 @@ pub fn decode(
     reservation.grow_to(nodes.saturating_mul(limits::STACK_NODE_BYTES))?;
     check_frames(&profile)?;
     check_losses(&profile)?;
+    series::check_types(profile.value_types()).map_err(|reason| DecodeError::Pprof { reason })?;
     Ok((profile, bytes))
 }
 

@@ -100,17 +100,23 @@ pub(super) fn reverse(text: Option<&str>) -> Result<bool, ApiError> {
     }
 }
 
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Read(error) => error.into(),
+            QueryError::Allowance(error) => error.into(),
+            error @ QueryError::Row(_) => Self::internal(&error),
+        }
+    }
+}
+
 /// Adds up a range, or says `no_samples`.
 pub(super) fn read(
     snapshot: &dyn Snapshot,
     query: &Query,
     allowance: &mut Allowance,
 ) -> Result<Answer, ApiError> {
-    let answer = query::read(snapshot, query, allowance).map_err(|error| match error {
-        QueryError::Read(error) => ApiError::from(error),
-        QueryError::Allowance(error) => ApiError::from(error),
-        error @ QueryError::Row(_) => ApiError::internal(&error),
-    })?;
+    let answer = query::read(snapshot, query, allowance)?;
     answer.ok_or_else(|| {
         let entry = query
             .entry

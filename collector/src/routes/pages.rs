@@ -26,13 +26,13 @@ use crate::time::{Day, Hour};
 /// `/`: services, entry points, days, and the latest request profiles.
 pub(super) async fn index(State(state): State<AppState>) -> Result<Response, ApiError> {
     let today = Day::of(state.clock.now());
-    let work = move |snapshot: &dyn Snapshot| {
-        let found = catalogue::read(snapshot, TENANT, today)?;
-        let latest =
-            profiles::latest(snapshot, TENANT, &Filter::default(), limits::INDEX_PROFILES)?;
+    let work = move |snapshot: &dyn Snapshot, allowance: &mut Allowance| {
+        let found = catalogue::read(snapshot, TENANT, today, allowance)?;
+        let (all, count) = (Filter::default(), limits::INDEX_PROFILES);
+        let latest = profiles::latest(snapshot, TENANT, &all, count, allowance)?;
         Ok(super::html(index_page(&found, &latest)))
     };
-    state.readers.read(work).await
+    answer(&state, work).await
 }
 
 fn index_page(found: &Catalogue, latest: &[Meta]) -> String {
@@ -239,7 +239,7 @@ async fn aggregate(
     let work = move |snapshot: &dyn Snapshot, allowance: &mut Allowance| {
         let answer = flamegraph::read(snapshot, &query, allowance)?;
         allow_page(&answer.profile, allowance)?;
-        let around = Around::read(snapshot, &query.service, span)?;
+        let around = Around::read(snapshot, &query.service, span, allowance)?;
         Ok(super::html(aggregate_page(
             &query, span, direction, &answer, &around,
         )?))
@@ -263,8 +263,13 @@ struct Around {
 }
 
 impl Around {
-    fn read(snapshot: &dyn Snapshot, service: &str, span: Span) -> Result<Self, ApiError> {
-        let hours_of = |day| query::hours_of_day(snapshot, TENANT, service, day);
+    fn read(
+        snapshot: &dyn Snapshot,
+        service: &str,
+        span: Span,
+        allowance: &mut Allowance,
+    ) -> Result<Self, ApiError> {
+        let mut hours_of = |day| query::hours_of_day(snapshot, TENANT, service, day, allowance);
         let hours = hours_of(span.day())?;
         let mut neighbours = [None, None];
         for (neighbour, found) in span.neighbours().into_iter().zip(&mut neighbours) {

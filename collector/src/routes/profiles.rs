@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use flashlamp_profile::{Profile, Timestamp};
 use flashlamp_viewer::link;
 use serde::Deserialize;
@@ -29,7 +29,7 @@ struct ListQuery {
 }
 
 /// `GET /api/v1/profiles`: the latest request profiles, newest first.
-pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json<Value>, ApiError> {
+pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Response, ApiError> {
     let query: ListQuery = super::query(&uri)?;
     let limit = query.limit.unwrap_or(limits::INDEX_PROFILES);
     if limit == 0 || limit > limits::LIST_PROFILES_MAX {
@@ -47,15 +47,15 @@ pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json
         entry: params::entry(query.entry)?,
     };
     let public_url = state.public_url().to_owned();
-    let work = move |snapshot: &dyn Snapshot| {
-        let found = profiles::latest(snapshot, TENANT, &filter, limit)?;
+    let work = move |snapshot: &dyn Snapshot, allowance: &mut Allowance| {
+        let found = profiles::latest(snapshot, TENANT, &filter, limit, allowance)?;
         let rows: Vec<Value> = found
             .iter()
             .map(|meta| meta_json(&public_url, meta))
             .collect();
-        Ok(Json(json!({ "profiles": rows })))
+        Ok(Json(json!({ "profiles": rows })).into_response())
     };
-    state.readers.read(work).await
+    answer(&state, work).await
 }
 
 /// `GET /api/v1/profiles/ID`: what is known about one.

@@ -3,24 +3,32 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
+use super::answer::answer;
 use super::params::Nothing;
-use crate::catalogue;
+use crate::allowance::Allowance;
+use crate::catalogue::{self, Catalogue};
 use crate::error::ApiError;
 use crate::series::Clock;
 use crate::state::AppState;
+use crate::store::Snapshot;
 use crate::store::keys::TENANT;
 use crate::time::Day;
 
 /// Services, their days and their entry points, and whether that is all.
-pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json<Value>, ApiError> {
+pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Response, ApiError> {
     let Nothing {} = super::query(&uri)?;
     let today = Day::of(state.clock.now());
-    let found = state
-        .readers
-        .read(move |snapshot| Ok(catalogue::read(snapshot, TENANT, today)?))
-        .await?;
+    let work = move |snapshot: &dyn Snapshot, allowance: &mut Allowance| {
+        let found = catalogue::read(snapshot, TENANT, today, allowance)?;
+        Ok(Json(catalogue_json(&found)).into_response())
+    };
+    answer(&state, work).await
+}
+
+fn catalogue_json(found: &Catalogue) -> Value {
     let rows: Vec<Value> = found
         .services
         .iter()
@@ -36,7 +44,5 @@ pub(super) async fn list(State(state): State<AppState>, uri: Uri) -> Result<Json
             })
         })
         .collect();
-    Ok(Json(
-        json!({ "services": rows, "complete": found.complete }),
-    ))
+    json!({ "services": rows, "complete": found.complete })
 }

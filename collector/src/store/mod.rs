@@ -37,6 +37,12 @@ impl Key {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The first key behind this one.
+    pub fn next(mut self) -> Self {
+        self.0.push(0);
+        self
+    }
 }
 
 impl fmt::Debug for Key {
@@ -160,6 +166,9 @@ pub enum WriteError {
     /// Too much waits to be written.
     #[error("the write queue is full")]
     Busy,
+    /// Another program has locked the data.
+    #[error("another program has locked the data")]
+    Locked,
     /// The disk, or the room that the store may take, is full.
     #[error("there is no room left in the data folder")]
     Full,

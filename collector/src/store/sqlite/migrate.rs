@@ -3,6 +3,9 @@
 //! The version is `PRAGMA user_version`. A migration and its new version commit together, so a
 //! collector that is killed inside one finds the old file again.
 
+use std::io;
+use std::path::Path;
+
 use rusqlite::Connection;
 use tracing::info;
 
@@ -29,21 +32,27 @@ pub(super) fn check_owner(connection: &Connection) -> Result<(), OpenError> {
             supported: FORMAT_VERSION,
         });
     }
-    if owner != APPLICATION_ID && (owner != 0 || !is_empty(connection)?) {
-        return Err(OpenError::NotAStore);
+    let is_ours = owner == APPLICATION_ID && found > 0;
+    let is_new = (owner == APPLICATION_ID || owner == 0) && is_empty(connection)?;
+    if is_ours || is_new {
+        Ok(())
+    } else {
+        Err(OpenError::NotAStore)
     }
-    Ok(())
 }
 
 /// Brings a file that is ours, or empty, to [`FORMAT_VERSION`].
-pub(super) fn run(connection: &mut Connection) -> Result<(), OpenError> {
+pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let found: u32 = pragma(connection, "user_version")?;
+    if (1..FORMAT_VERSION).contains(&found) {
+        check_room(path)?;
+    }
     for (version, migration) in (1_u32..).zip(MIGRATIONS).skip(found as usize) {
         if found > 0 {
             info!(
                 from = version - 1,
                 to = version,
-                "bringing the data to a newer format; large data takes minutes, and twice its room"
+                "bringing the data to a newer format; large data takes minutes"
             );
         }
         let transaction = connection.transaction().map_err(OpenError::engine)?;
@@ -54,6 +63,25 @@ pub(super) fn run(connection: &mut Connection) -> Result<(), OpenError> {
             .execute_batch(&script)
             .map_err(OpenError::engine)?;
         transaction.commit().map_err(OpenError::engine)?;
+    }
+    Ok(())
+}
+
+/// A migration writes the table anew beside the old one, and both into the log.
+fn check_room(path: &Path) -> Result<(), OpenError> {
+    let room = || {
+        let needed_bytes = 3 * std::fs::metadata(path)?.len();
+        let file_system = rustix::fs::statvfs(path)?;
+        let free_bytes = file_system.f_bavail.saturating_mul(file_system.f_frsize);
+        Ok((needed_bytes, free_bytes))
+    };
+    let (needed_bytes, free_bytes) =
+        room().map_err(|error: io::Error| OpenError::Engine(Box::new(error)))?;
+    if free_bytes < needed_bytes {
+        return Err(OpenError::NoRoom {
+            needed_bytes,
+            free_bytes,
+        });
     }
     Ok(())
 }

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use crate::limits;
+
 use super::{Batch, Commit, Key, KeyRange, ReadError, Snapshot, Store, Visit, WriteError};
 
 mod files;
@@ -153,8 +155,10 @@ impl Drop for SqliteSnapshot<'_> {
             return;
         };
         // A connection whose transaction does not end is worth nothing to the next reader.
-        if connection.execute_batch("ROLLBACK").is_ok() {
-            self.store.idle_readers().push(connection);
+        let has_ended = connection.execute_batch("ROLLBACK").is_ok();
+        let mut idle = self.store.idle_readers();
+        if has_ended && idle.len() < limits::READS_MAX {
+            idle.push(connection);
         }
     }
 }

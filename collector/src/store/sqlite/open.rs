@@ -2,12 +2,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::lock::{FolderLock, LockError};
 use super::{Options, migrate};
+use crate::limits;
 use crate::store::EngineError;
 
 /// The name of the database in the data folder.
@@ -37,6 +37,20 @@ pub enum OpenError {
     /// The file belongs to another program, or is no database.
     #[error("`{FILE}` in it is not a Flashlamp store")]
     NotAStore,
+    /// The disk is full: not even the files that reading needs can be made.
+    #[error("the disk is full: make room, then start again")]
+    Full,
+    /// The file has an older format, and there is no room to bring it to this one.
+    #[error(
+        "its format is older, and bringing it to this one takes {needed_bytes} bytes for a while, \
+         of which {free_bytes} are free: make room, then start again"
+    )]
+    NoRoom {
+        /// What it takes beside what is there.
+        needed_bytes: u64,
+        /// What the file system has.
+        free_bytes: u64,
+    },
     /// The engine failed.
     #[error("`{FILE}` in it cannot be opened")]
     Engine(#[source] EngineError),
@@ -46,9 +60,17 @@ impl OpenError {
     pub(super) fn engine(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => Self::NotAStore,
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::SystemIoFailure) if is_shm_size(&error) => Self::Full,
             _ => Self::Engine(Box::new(error)),
         }
     }
+}
+
+/// Whether the engine could not make its file of shared memory as large as it has to be.
+fn is_shm_size(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
 }
 
 /// Locks the folder and opens the writing connection.
@@ -86,10 +108,10 @@ fn writer(path: &Path, options: Options) -> Result<Connection, OpenError> {
         if let Some(pages) = options.page_count_max {
             connection.pragma_update(None, "max_page_count", pages)?;
         }
-        connection.busy_timeout(Duration::from_secs(5))
+        connection.busy_timeout(limits::LOCKED_TIME_MAX)
     };
     set(&connection).map_err(OpenError::engine)?;
-    migrate::run(&mut connection)?;
+    migrate::run(&mut connection, path)?;
     Ok(connection)
 }
 
@@ -98,6 +120,6 @@ pub(super) fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.pragma_update(None, "cache_size", -(4 << 10))?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(limits::LOCKED_TIME_MAX)?;
     Ok(connection)
 }

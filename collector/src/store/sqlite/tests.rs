@@ -17,6 +17,12 @@ fn open(folder: &Path) -> SqliteStore {
     SqliteStore::open(folder, Options::default()).unwrap()
 }
 
+/// The file as another program opens it.
+fn raw(folder: &Path) -> Connection {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
+    Connection::open_with_flags(folder.join("flashlamp.db"), flags).unwrap()
+}
+
 fn put(store: &SqliteStore, name: &str, value: &[u8]) {
     let mut batch = Batch::new();
     batch.put(key(name), value.to_vec());
@@ -287,12 +293,9 @@ fn a_second_collector_is_kept_out_of_the_folder() {
 fn a_newer_format_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()));
-    let path = folder.path().join("flashlamp.db");
-    let raw = Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE);
-    let raw = raw.unwrap();
-    raw.pragma_update(None, "user_version", FORMAT_VERSION + 1)
+    raw(folder.path())
+        .pragma_update(None, "user_version", FORMAT_VERSION + 1)
         .unwrap();
-    drop(raw);
     let refused = SqliteStore::open(folder.path(), Options::default()).unwrap_err();
     let (newer, known) = (FORMAT_VERSION + 1, FORMAT_VERSION);
     assert!(
@@ -324,10 +327,54 @@ fn a_file_of_another_program_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn a_file_with_our_name_and_tables_of_no_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    raw(folder.path())
+        .pragma_update(None, "user_version", 0)
+        .unwrap();
+    let refused = SqliteStore::open(folder.path(), Options::default()).unwrap_err();
+    assert!(matches!(refused, OpenError::NotAStore), "{refused:?}");
+}
+
+#[test]
+fn an_older_format_without_room_to_migrate_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flashlamp.db");
+    drop(open(folder.path()));
+    raw(folder.path())
+        .pragma_update(None, "user_version", 1)
+        .unwrap();
+    // A file with a hole that no disk has room for thrice.
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let bytes = file.metadata().unwrap().len();
+    file.set_len(8 << 40).unwrap();
+    let refused = SqliteStore::open(folder.path(), Options::default()).unwrap_err();
+    assert!(
+        matches!(refused, OpenError::NoRoom { needed_bytes, free_bytes } if needed_bytes > free_bytes),
+        "{refused:?}"
+    );
+    file.set_len(bytes).unwrap();
+    let version: u32 = raw(folder.path())
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 1);
+}
+
+#[test]
+fn readers_that_were_many_at_once_are_not_all_kept_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let snapshots: Vec<_> = (0..50).map(|_| store.snapshot().unwrap()).collect();
+    drop(snapshots);
+    assert_eq!(store.idle_readers().len(), limits::READS_MAX);
+}
+
+#[test]
 fn a_queue_that_is_full_refuses_instead_of_growing() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let big = crate::limits::WRITE_QUEUE_BYTES_MAX;
+    let big = limits::WRITE_QUEUE_BYTES_MAX;
     let mut commits = Vec::new();
     let mut refused = 0;
     for number in 0..6 {

@@ -10,7 +10,8 @@
 //! the commit, for what happened in between.
 //!
 //! When the engine itself fails (the disk is full, say) the whole transaction is rolled back and
-//! each batch is tried alone, so that a small one can still succeed where a large one cannot.
+//! each batch is tried alone, so that a small one can still succeed where a large one cannot. Not
+//! where another program holds the lock: each would wait for it once more.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -143,6 +144,10 @@ fn run(connection: &Connection, files: &Files, queue: &mpsc::Receiver<Job>, wait
         }
         commit_group(connection, files, group, waiting);
     }
+    // Without it the log stays, and is folded in at the next start.
+    if let Err(error) = connection.busy_timeout(limits::FOLD_TIME_MAX) {
+        error!(%error, "failed to set how long to wait");
+    }
     match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
         row.get::<_, i64>(0)
     }) {
@@ -171,6 +176,9 @@ fn commit_group(connection: &Connection, files: &Files, group: Vec<Job>, waiting
 /// Applies the batches together, or where the engine fails each of them alone.
 fn commit(connection: &Connection, batches: &[&Batch]) -> Vec<Answer> {
     transact(connection, batches).unwrap_or_else(|failure| {
+        if is_locked(&failure) {
+            return batches.iter().map(|_| Err(WriteError::Locked)).collect();
+        }
         if batches.len() == 1 {
             return vec![Err(write_error(failure))];
         }
@@ -271,9 +279,51 @@ fn delete_if_present(connection: &Connection, key: &Key) -> Result<Answer, rusql
     })
 }
 
+fn is_locked(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+}
+
 fn write_error(error: rusqlite::Error) -> WriteError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => WriteError::Full,
+        _ if is_locked(&error) => WriteError::Locked,
         _ => WriteError::Engine(Box::new(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::{Options, open};
+
+    static WAITS: AtomicUsize = AtomicUsize::new(0);
+
+    fn give_up(_times: i32) -> bool {
+        WAITS.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
+    #[test]
+    fn a_group_waits_for_another_programs_lock_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_lock, path, mut connection) =
+            open::folder(folder.path(), Options::default()).unwrap();
+        let other = Connection::open_with_flags(path, rusqlite::OpenFlags::default()).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        connection.busy_handler(Some(give_up)).unwrap();
+        let mut batch = Batch::new();
+        batch.put(Key::from_scan(b"key"), Vec::new());
+        let group = [&batch; 3];
+        let answers = commit(&connection, &group);
+        let all = |answers: &[Answer], is: fn(&Answer) -> bool| {
+            assert!(
+                answers.len() == group.len() && answers.iter().all(is),
+                "{answers:?}"
+            );
+        };
+        all(&answers, |answer| matches!(answer, Err(WriteError::Locked)));
+        assert_eq!(WAITS.load(Ordering::Relaxed), 1);
+        other.execute_batch("ROLLBACK").unwrap();
+        all(&commit(&connection, &group), Result::is_ok);
     }
 }
