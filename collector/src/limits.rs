@@ -59,6 +59,22 @@ pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 /// until it has been sent.
 pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// What the system is asked to keep of an answer on its way to a client. It keeps twice as much.
+///
+/// Left alone it keeps some 4 MB, and asks for more when a third of it has gone: a client that takes
+/// 40 kB/s the whole time seems to take nothing for [`STALL_TIME_MAX`]. It is also memory, for each
+/// connection.
+pub const SEND_BUFFER_BYTES: usize = 128 << 10;
+
+/// The largest head of a request; a connection takes twice as much memory while its head is
+/// unfinished. The longest legal address, every byte of its names and of its URL percent-encoded,
+/// is 9 kB.
+pub const HEAD_BYTES_MAX: usize = 32 << 10;
+
+/// How long an answer is made without a look whether its client has gone. A client may close its
+/// half after its last request, and gets what is answered sooner.
+pub const GONE_TIME: Duration = Duration::from_secs(1);
+
 /// The most connections at once, however many files the process may have open. One that is idle
 /// takes some ten kilobytes.
 pub const CONNECTIONS_MAX: usize = 10_000;

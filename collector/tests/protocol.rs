@@ -27,7 +27,7 @@ fn ask(server: &Server, head: &str) -> (u16, String) {
 #[test]
 fn a_refusal_is_short_whatever_was_sent() {
     let server = Server::start();
-    let long = "%C3%BC".repeat(9_000);
+    let long = "%C3%BC".repeat(5_000);
     for path in [
         format!("/api/v1/services?{long}=1"),
         format!("/api/v1/flamegraph?service=s&clock={long}"),
@@ -50,6 +50,28 @@ fn a_refusal_is_short_whatever_was_sent() {
         assert_eq!(reply.status, 400, "{text}");
         assert!(text.len() < 5_000, "{} bytes", text.len());
     }
+}
+
+#[test]
+fn the_longest_legal_head_is_taken_and_one_that_is_far_longer_refused() {
+    let server = Server::start();
+    let encoded = |length| "%41".repeat(length);
+    let (name, url) = (encoded(255), encoded(2_048));
+    let path = format!("/api/v1/profiles?service={name}&entry={name}&name={name}&url={url}");
+    assert!(path.len() > 8_000, "{} bytes", path.len());
+    let reply = server.post(&path, b"main 1\n");
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let long = "x".repeat(64 << 10);
+    for head in [
+        format!("GET /{long} HTTP/1.1\nhost: localhost"),
+        format!("GET / HTTP/1.1\nhost: localhost\nx-long: {long}"),
+    ] {
+        let (status, _) = ask(&server, &head);
+        assert_eq!(status, 431, "{} bytes", head.len());
+    }
+    let below = "x".repeat(31 << 10);
+    let (status, _) = ask(&server, &format!("GET / HTTP/1.1\nx-long: {below}"));
+    assert_eq!(status, 200);
 }
 
 fn connect(server: &Server) -> TcpStream {
