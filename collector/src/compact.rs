@@ -11,9 +11,9 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
 
 use flashlamp_profile::{Part, Timestamp};
+use tokio::time::Instant;
 use tracing::{debug, error, info};
 
 use crate::aggregate::query::QueryError;
@@ -445,9 +445,10 @@ fn take_marker(gone: &mut Vec<Key>, key: &[u8]) -> ControlFlow<()> {
     }
 }
 
-/// Merges what arrived every [`limits::COMPACT_PERIOD`], and once an hour what has closed, when it
-/// also sweeps markers; until `tasks` stop. It rests [`limits::COMPACT_REST_FACTOR`] times as long
-/// as it worked.
+/// Merges what arrived every [`limits::COMPACT_PERIOD`], until `tasks` stop.
+///
+/// Once an hour it also merges what has closed, and sweeps markers. It rests
+/// [`limits::COMPACT_REST_FACTOR`] times as long as it worked.
 pub async fn run(store: Arc<dyn Store>, clock: Clock, tasks: Tasks) {
     let mut closed = None;
     let mut rest = limits::COMPACT_PERIOD;

@@ -322,9 +322,10 @@ impl Filter {
     }
 }
 
-/// The latest request profiles, newest first, at most `count` of them. A filter looks at the
-/// latest [`limits::LIST_SCANNED_MAX`]. Touches no samples. `allowance` holds what they take, with
-/// what is written of them, beside what it held.
+/// The latest request profiles, newest first, at most `count` of them.
+///
+/// A filter looks at the latest [`limits::LIST_SCANNED_MAX`]. Touches no samples. `allowance` holds
+/// what they take, with what is written of them, beside what it held.
 ///
 /// # Errors
 /// As [`ProfileError`].

@@ -6,7 +6,7 @@ use anyhow::Result;
 use harness::collector::Collector;
 use harness::senders::{Senders, check_books, last_hour};
 use harness::wait;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 #[test]
 fn a_collector_stopped_under_load_has_kept_every_acknowledged_window() -> Result<()> {
@@ -39,7 +39,8 @@ fn a_second_collector_on_the_same_data_is_a_clear_error() -> Result<()> {
 /// A collector whose writes wait for a transaction of another program, and those who send them.
 fn held_up(folder: &Path) -> Result<(Collector, Connection, Senders)> {
     let collector = Collector::on(folder, "127.0.0.1:0")?;
-    let other = Connection::open(folder.join("flashlamp.db"))?;
+    let file = folder.join("flashlamp.db");
+    let other = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     other.execute_batch("BEGIN IMMEDIATE")?;
     let senders = Senders::start(&collector, 20, last_hour(), 0);
     wait::until("windows wait for the lock", wait::SOON, || {
