@@ -78,7 +78,7 @@ fn compiled_function_is_named_between_its_callers() {
     drop(registered);
     drop(code);
     let log = profiler.stop();
-    let mut named = 0;
+    let (mut named, mut called) = (0, 0);
     for entry in &log {
         let stack = entry.stack();
         let Some(at) = stack
@@ -90,13 +90,17 @@ fn compiled_function_is_named_between_its_callers() {
         named += 1;
         assert_eq!(at, 0, "{stack:?}");
         assert_eq!(stack[0].kind(), FrameKind::Jit);
-        // The first and the last instructions run before and after the frame is set up, and
-        // frame pointers then skip the caller: few of millions of rounds.
-        let called = stack
-            .iter()
-            .any(|frame| frame.name().ends_with("caller_of_compiled_code"));
-        assert!(called, "{stack:?}");
+        let is_caller = |name: &str| name.ends_with("caller_of_compiled_code");
+        called += usize::from(stack.iter().any(|frame| is_caller(frame.name())));
     }
+    // The first and the last instructions run before and after the frame is set up, and frame
+    // pointers then skip the caller. They are few of millions, but signals like to arrive there:
+    // it is where the first touch of a page enters the kernel.
+    assert!(
+        called * 20 >= named * 19,
+        "{called} of {named}\n{}",
+        log.folded()
+    );
     assert!(
         named * 10 >= log.len() * 8,
         "{named} of {}\n{}",
