@@ -27,8 +27,8 @@ pub(crate) fn check_word(text: &str) -> Result<(), String> {
 }
 
 /// The value types of a profile as one word, in their order. Empty where there are event counts
-/// only. Different types have different words, as long as none holds a control character
-/// ([`check_types`]).
+/// only. Different types have different words, as long as none holds a control character, which
+/// no body may.
 pub fn type_key(types: &[ValueType]) -> String {
     let word = |value_type: &ValueType| format!("{}{UNIT}{}", value_type.name, value_type.unit);
     types
