@@ -182,12 +182,12 @@ fn write_table(out: &Path, files: Files) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let mut table = String::from("static SPEEDSCOPE: &[(&str, &str, &[u8])] = &[\n");
     for (name, bytes) in files {
-        let path = folder.join(&name);
-        fs::write(&path, bytes)?;
+        fs::write(folder.join(&name), bytes)?;
         let content_type = content_type(&name);
+        // Relative to the table, so that the target folder can be moved.
         writeln!(
             table,
-            "    ({name:?}, {content_type:?}, include_bytes!({path:?})),"
+            "    ({name:?}, {content_type:?}, include_bytes!(\"speedscope/{name}\")),"
         )?;
     }
     table.push_str("];\n");

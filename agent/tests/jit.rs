@@ -11,14 +11,19 @@ use flashlamp::{PerfMap, Profiler};
 /// `extern "C" fn(rounds: u64)`: a frame with a frame pointer, and a loop.
 #[rustfmt::skip]
 const SPIN: [u8; 14] = [
-    0x55,                   // push rbp
-    0x48, 0x89, 0xe5,       // mov  rbp, rsp
-    0x48, 0xff, 0xcf,       // dec  rdi
-    0x75, 0xfb,             // jnz  to the dec
-    0x5d,                   // pop  rbp
-    0xc3,                   // ret
-    0xcc, 0xcc, 0xcc,       // padding
+    0x55,                   //  0: push rbp
+    0x48, 0x89, 0xe5,       //  1: mov  rbp, rsp
+    0x48, 0xff, 0xcf,       //  4: dec  rdi
+    0x75, 0xfb,             //  7: jnz  to the dec
+    0x5d,                   //  9: pop  rbp
+    0xc3,                   // 10: ret
+    0xcc, 0xcc, 0xcc,       //     padding
 ];
+
+/// Where the frame of [`SPIN`] is not set up yet, or not any more. Frame pointers skip the caller
+/// there; it is few of millions of instructions, but signals like to arrive at the first: it is
+/// where the first touch of a page enters the kernel.
+const WITHOUT_FRAME: [u64; 3] = [0, 1, 10];
 
 struct Code {
     start: *mut libc::c_void,
@@ -74,6 +79,7 @@ fn compiled_function_is_named_between_its_callers() {
         .start()
         .unwrap();
     caller_of_compiled_code(&code, Duration::from_millis(300));
+    let start = code.start.addr() as u64;
     // Unregistered and unmapped before the log is made: samples keep the name.
     drop(registered);
     drop(code);
@@ -91,16 +97,14 @@ fn compiled_function_is_named_between_its_callers() {
         assert_eq!(at, 0, "{stack:?}");
         assert_eq!(stack[0].kind(), FrameKind::Jit);
         let is_caller = |name: &str| name.ends_with("caller_of_compiled_code");
-        called += usize::from(stack.iter().any(|frame| is_caller(frame.name())));
+        if stack.iter().any(|frame| is_caller(frame.name())) {
+            called += 1;
+        } else {
+            let offset = stack[0].address().unwrap() - start;
+            assert!(WITHOUT_FRAME.contains(&offset), "{offset} {stack:?}");
+        }
     }
-    // The first and the last instructions run before and after the frame is set up, and frame
-    // pointers then skip the caller. They are few of millions, but signals like to arrive there:
-    // it is where the first touch of a page enters the kernel.
-    assert!(
-        called * 20 >= named * 19,
-        "{called} of {named}\n{}",
-        log.folded()
-    );
+    assert!(called * 2 > named, "{called} of {named}\n{}", log.folded());
     assert!(
         named * 10 >= log.len() * 8,
         "{named} of {}\n{}",

@@ -15,7 +15,7 @@ use crate::allowance::Allowance;
 use crate::limits;
 use crate::series::Clock;
 use crate::store::keys::{self, Series};
-use crate::store::{KeyRange, ReadError, Snapshot};
+use crate::store::{self, KeyRange, ReadError, Snapshot};
 use crate::time::Day;
 
 /// What has samples, as far as the bounds let it be read.
@@ -105,18 +105,15 @@ impl Gathered {
     ) -> Result<bool, ReadError> {
         let mut range = keys::catalogue_days(tenant, day, day.plus(1));
         let mut found = false;
-        while let Some(key) = snapshot.first_key(&range)? {
+        while let Some((series, _, _)) =
+            store::next_key(snapshot, &mut range, keys::read_catalogue)?
+        {
             found = true;
             if self.rows_left == 0 {
                 self.complete = false;
                 break;
             }
             self.rows_left -= 1;
-            let Some((series, _, _)) = keys::read_catalogue(key.as_bytes()) else {
-                // A row that no release wrote.
-                self.complete = false;
-                break;
-            };
             range.start = self.add_series(&series, day).end;
         }
         Ok(found)

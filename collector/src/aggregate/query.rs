@@ -10,7 +10,7 @@ use crate::allowance::{Allowance, AllowanceError};
 use crate::limits;
 use crate::series::{Clock, Measure};
 use crate::store::keys::{self, Series};
-use crate::store::{KeyRange, ReadError, Snapshot};
+use crate::store::{self, KeyRange, ReadError, Snapshot};
 use crate::time::{Day, Hour};
 
 /// Why a range could not be read.
@@ -177,11 +177,8 @@ fn type_keys(
     let mut day = query.from.day();
     while day.first_hour() < query.until {
         let mut rest = keys::catalogue_of(&query.tenant, day, &query.service);
-        while let Some(key) = snapshot.first_key(&rest)? {
-            let Some((series, _, _)) = keys::read_catalogue(key.as_bytes()) else {
-                rest.start = key.next();
-                continue;
-            };
+        while let Some((series, _, _)) = store::next_key(snapshot, &mut rest, keys::read_catalogue)?
+        {
             rest.start = keys::catalogue_of_series(&series, day).end;
             let word_bytes = limits::WORD_BYTES + 4 * series.types.len();
             if keys.insert(series.types) {

@@ -254,6 +254,28 @@ pub trait Snapshot {
     ) -> Result<(), ReadError>;
 }
 
+/// The first key of `rest` that `read` knows, as `read` has it, and `rest` from there on.
+///
+/// A walk over groups of rows that looks at one key of each: whoever calls this sets `rest.start`
+/// to the end of the group and calls again, however many rows the group has.
+///
+/// # Errors
+/// [`ReadError`] if the engine fails.
+pub fn next_key<T>(
+    snapshot: &dyn Snapshot,
+    rest: &mut KeyRange,
+    read: impl Fn(&[u8]) -> Option<T>,
+) -> Result<Option<T>, ReadError> {
+    while let Some(key) = snapshot.first_key(rest)? {
+        let known = read(key.as_bytes());
+        rest.start = key.next();
+        if known.is_some() {
+            return Ok(known);
+        }
+    }
+    Ok(None)
+}
+
 /// An ordered table of bytes that keeps what it acknowledged.
 pub trait Store: Send + Sync + fmt::Debug {
     /// Queues a batch and returns at once; the [`Commit`] tells what became of it.
