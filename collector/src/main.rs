@@ -6,9 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use flashlamp_collector::Collector;
 use flashlamp_collector::config::{Cli, Command, ServeArgs};
-use flashlamp_collector::{Collector, shutdown};
+use flashlamp_collector::shutdown::Signals;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 /// Gives back to the system what large bodies and answers took. The one of glibc keeps it, in as
@@ -48,18 +50,22 @@ fn run(Cli { command }: Cli) -> anyhow::Result<()> {
 }
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
     let collector = Collector::bind(args.into_config()).await?;
-    let stop = async {
-        if let Err(error) = shutdown::signal().await {
-            tracing::error!(%error, "cannot listen for signals; stopping");
-        }
-    };
+    let stop = CancellationToken::new();
     // On threads of its own, so that nothing it waits for holds up a second signal.
     let mut running = JoinSet::new();
-    running.spawn(collector.run(stop));
+    running.spawn(collector.run(stop.clone().cancelled_owned()));
+    let second = async {
+        let signal = signals.next().await;
+        // Whoever reads this and sends another one is heard: the first was taken.
+        tracing::info!(signal, "stopping; a second signal stops at once");
+        stop.cancel();
+        signals.next().await
+    };
     tokio::select! {
         Some(ended) = running.join_next() => Ok(ended??),
-        () = shutdown::second_signal() => anyhow::bail!(
+        _ = second => anyhow::bail!(
             "stopped at once by a second signal; what was acknowledged is stored"
         ),
     }

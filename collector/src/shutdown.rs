@@ -1,13 +1,15 @@
 //! Ending well: tasks that are awaited, and signals that ask to stop.
 
 use std::future::Future;
+use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::warn;
 
 /// The collector's background tasks. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -67,34 +69,30 @@ impl Tasks {
     }
 }
 
-/// Ends at the first SIGINT or SIGTERM.
-///
-/// # Errors
-/// The system's, if a signal cannot be listened for.
-pub async fn signal() -> std::io::Result<()> {
-    let name = nth_signal(1).await?;
-    info!(signal = name, "stopping; a second signal stops at once");
-    Ok(())
+/// SIGINT and SIGTERM: they ask to stop, and no longer end the process by themselves.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
 }
 
-/// Ends at the second SIGINT or SIGTERM; never where signals cannot be listened for.
-pub async fn second_signal() {
-    if nth_signal(2).await.is_err() {
-        std::future::pending::<()>().await;
+impl Signals {
+    /// Listens from now on. Has to be called within a runtime.
+    ///
+    /// # Errors
+    /// The system's, if a signal cannot be listened for.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
-}
 
-/// The name of the signal that was the `nth` to ask to stop.
-async fn nth_signal(nth: usize) -> std::io::Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut name = "";
-    for _ in 0..nth {
-        name = tokio::select! {
-            _ = interrupt.recv() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
-        };
+    /// Ends at the next one, with its name. Several that came since the last call are one.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
     }
-    Ok(name)
 }
