@@ -19,14 +19,14 @@ fn spin_for(duration: Duration) -> u64 {
     let end = thread_cpu_ns() + u64::try_from(duration.as_nanos()).unwrap();
     let mut value = 1_u64;
     while thread_cpu_ns() < end {
-        value = spin_some(value);
+        value = spin_some(value, 20_000);
     }
     value
 }
 
 #[inline(never)]
-fn spin_some(mut value: u64) -> u64 {
-    for round in 0..20_000_u64 {
+fn spin_some(mut value: u64, rounds: u64) -> u64 {
+    for round in 0..rounds {
         value = black_box(
             value
                 .wrapping_mul(6_364_136_223_846_793_005)
@@ -37,14 +37,14 @@ fn spin_some(mut value: u64) -> u64 {
 }
 
 #[inline(never)]
-fn known_light() -> u64 {
-    let value = (0..3).fold(1, |value, _| spin_some(value));
+fn known_light(rounds: u64) -> u64 {
+    let value = (0..3).fold(1, |value, _| spin_some(value, rounds));
     black_box(value)
 }
 
 #[inline(never)]
-fn known_heavy() -> u64 {
-    let value = (0..7).fold(1, |value, _| spin_some(value));
+fn known_heavy(rounds: u64) -> u64 {
+    let value = (0..7).fold(1, |value, _| spin_some(value, rounds));
     black_box(value)
 }
 
@@ -123,12 +123,22 @@ fn known_split_is_measured_within_the_binomial_bound() {
     // Looks that are as good as independent: one that stands for many periods, as on a busy machine,
     // brings more chance with it than many that stand for one (L. Kish, Survey Sampling, 1965).
     let mut looks = 0.0;
+    let mut state = 12_345_u64;
     for _ in 0..4 {
         let profiler = Profiler::builder().period(MS).start().unwrap();
-        let end = thread_cpu_ns() + 1_500_000_000;
-        while thread_cpu_ns() < end {
-            known_light();
-            known_heavy();
+        // By a clock that is read without the kernel: to read the thread's own lets the scheduler
+        // note that its slice is over, and then it is always the same function that begins a slice,
+        // with a tick, and meets none.
+        let end = Instant::now() + 1500 * MS;
+        while Instant::now() < end {
+            // Pieces of one length, or of multiples of it, fall into step with the kernel's tick:
+            // a thread that shares its core runs from one tick to another.
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let rounds = 10_000 + (state >> 33) % 70_000;
+            known_light(rounds);
+            known_heavy(rounds);
         }
         let log = profiler.stop();
         light += total_of(&log, "known_light");
@@ -155,7 +165,7 @@ fn sum_of_events_is_the_threads_cpu_time() {
         let profiler = Profiler::builder().period(period).start().unwrap();
         let before = thread_cpu_ns();
         while thread_cpu_ns() < before + 600_000_000 {
-            known_light();
+            known_light(20_000);
         }
         let spent = thread_cpu_ns() - before;
         let log = profiler.stop();
@@ -362,7 +372,7 @@ fn panicking_callback_does_no_harm() {
 
 fn spin_while(go_on: &AtomicBool) {
     while go_on.load(Ordering::Relaxed) {
-        known_light();
+        known_light(20_000);
     }
 }
 
