@@ -133,7 +133,7 @@ impl Collection {
         let mut node = match header.quality {
             Quality::Complete => None,
             Quality::Truncated => Some(self.marker(markers::TRUNCATED)),
-            Quality::Broken => Some(self.marker(markers::INCOMPLETE)),
+            Quality::Lost(_) => Some(self.marker(markers::INCOMPLETE)),
         };
         for (depth, address) in addresses.iter().enumerate().rev() {
             // A caller's address is where its call returns to; the call is before it.

@@ -67,6 +67,7 @@ mod export;
 mod limits;
 mod log;
 mod mappings;
+mod maps;
 mod perf_map;
 mod process;
 mod profiler;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Words of one thread's ring (128 KiB): at 1 kHz and 100 frames it holds 150 ms.
 pub(crate) const RING_WORDS: usize = 16 * 1024;
-/// Threads that can have a slot at once: 160 KiB each when all of it is in use.
+/// Threads that can have a slot at once: 134 KiB each when all of it is in use.
 pub(crate) const THREADS_MAX: usize = 4096;
 /// Timers of all sessions together; the handler finds its timer through a static table.
 pub(crate) const TIMERS_MAX: usize = 16 * 1024;
@@ -18,8 +18,9 @@ pub(crate) const STACK_WINDOW_WORDS: usize = 512;
 pub(crate) const STACK_READS_MAX: u32 = 64;
 
 /// Room that an alternate signal stack needs below the interrupted code for its whole stack to
-/// be walked: the walk takes 7 KiB, 18 KiB without optimization.
-pub(crate) const ALTERNATE_STACK_ROOM: u64 = if cfg!(debug_assertions) { 32 } else { 16 } << 10;
+/// be walked: our handler takes 2 KiB, 8 KiB without optimization, and the kernel 3 KiB above it for
+/// the registers, more where they are wider.
+pub(crate) const ALTERNATE_STACK_ROOM: u64 = if cfg!(debug_assertions) { 16 } else { 8 } << 10;
 
 /// The shortest period: below it the signals alone take most of the thread's time.
 pub(crate) const PERIOD_MIN: Duration = Duration::from_micros(50);
@@ -75,6 +76,9 @@ pub(crate) const DRAIN_INTERVAL_MAX: Duration = Duration::from_millis(100);
 pub(crate) const THREAD_SCAN_INTERVAL: Duration = Duration::from_millis(50);
 /// How often the list of loaded objects is compared with the loader's counters.
 pub(crate) const MODULE_CHECK_INTERVAL: Duration = Duration::from_millis(200);
+/// How long the memory map is not looked at again where looks bring no news: with thousands of
+/// threads one takes milliseconds.
+pub(crate) const MAPS_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long ending a session waits for a handler that is still running.
 pub(crate) const HANDLER_WAIT: Duration = Duration::from_millis(500);
 

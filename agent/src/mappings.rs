@@ -1,5 +1,6 @@
 //! The objects loaded into the process: for unwinding, and to name addresses later.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -236,7 +237,8 @@ fn build_id_in(mut notes: &[u8]) -> Option<String> {
 fn unwind_info(pid: i32, headers: &[ProgramHeader], module: &Module) -> ObjectUnwindInfo {
     let mut info = ObjectUnwindInfo {
         identity: module.identity(),
-        ..ObjectUnwindInfo::default()
+        code: code_of(headers, module.base),
+        eh_frame: None,
     };
     let header = headers
         .iter()
@@ -257,8 +259,17 @@ fn unwind_info(pid: i32, headers: &[ProgramHeader], module: &Module) -> ObjectUn
             info.eh_frame = Some((address, copy));
         }
     }
-    info.eh_frame_hdr = Some((header.address, bytes));
     info
+}
+
+/// From the first executable segment to the last, as they are mapped.
+fn code_of(headers: &[ProgramHeader], base: u64) -> Range<u64> {
+    let is_code =
+        |header: &&ProgramHeader| header.kind == libc::PT_LOAD && header.flags & libc::PF_X != 0;
+    let segments = || headers.iter().filter(is_code);
+    let start = segments().map(|header| header.address).min().unwrap_or(0);
+    let end = segments().map(ProgramHeader::end).max().unwrap_or(0);
+    base.wrapping_add(start)..base.wrapping_add(end)
 }
 
 /// The address of `.eh_frame` as `.eh_frame_hdr` states it: version 1, then three encodings,

@@ -19,6 +19,27 @@ pub(crate) fn tid() -> i32 {
     unsafe { libc::gettid() }
 }
 
+/// What tells the calling thread from all others, as long as it lives: where its thread control
+/// block is.
+///
+/// # Signal safety
+/// One load or none.
+pub(crate) fn thread_pointer() -> u64 {
+    let pointer: u64;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the first word of the block holds its own address (ELF Handling For Thread-Local
+    // Storage, section 3.4.6).
+    unsafe {
+        std::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: reads a register that ordinary code may read.
+    unsafe {
+        std::arch::asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nostack, preserves_flags, nomem));
+    }
+    pointer
+}
+
 /// This process's id.
 ///
 /// # Signal safety
@@ -92,6 +113,21 @@ pub(crate) fn read_words(pid: i32, address: u64, words: &mut [u64]) -> usize {
         return 0;
     }
     vm_read(pid, address, words.as_mut_ptr().cast(), page_rest) / 8
+}
+
+/// Whether the page of `address` can be read: whether the kernel could read a signal set there, of
+/// which it then finds that it does not know what to do with it (`rt_sigprocmask(2)`: `EFAULT` comes
+/// before `EINVAL`). An old trick, of gperftools among others.
+///
+/// # Signal safety
+/// One system call; may set errno.
+pub(crate) fn is_readable(address: u64) -> bool {
+    // The set's first word has to lie in the page; it is one word.
+    let set = address & !7;
+    // SAFETY: the kernel copies eight bytes from the address or fails with EFAULT; with a `how` that
+    // does not exist it changes nothing, and it is told of no place to write to.
+    let result = unsafe { libc::syscall(libc::SYS_rt_sigprocmask, -1, set, 0, 8) };
+    result == 0 || errno() == libc::EINVAL
 }
 
 /// Copies `bytes.len()` bytes at `address` of our own memory; false where not all was readable.

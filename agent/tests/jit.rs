@@ -20,11 +20,6 @@ const SPIN: [u8; 14] = [
     0xcc, 0xcc, 0xcc,       //     padding
 ];
 
-/// Where the frame of [`SPIN`] is not set up yet, or not any more. Frame pointers skip the caller
-/// there; it is few of millions of instructions, but signals like to arrive at the first: it is
-/// where the first touch of a page enters the kernel.
-const WITHOUT_FRAME: [u64; 3] = [0, 1, 10];
-
 struct Code {
     start: *mut libc::c_void,
     len: usize,
@@ -79,12 +74,11 @@ fn compiled_function_is_named_between_its_callers() {
         .start()
         .unwrap();
     caller_of_compiled_code(&code, Duration::from_millis(300));
-    let start = code.start.addr() as u64;
     // Unregistered and unmapped before the log is made: samples keep the name.
     drop(registered);
     drop(code);
     let log = profiler.stop();
-    let (mut named, mut called) = (0, 0);
+    let mut named = 0;
     for entry in &log {
         let stack = entry.stack();
         let Some(at) = stack
@@ -97,14 +91,13 @@ fn compiled_function_is_named_between_its_callers() {
         assert_eq!(at, 0, "{stack:?}");
         assert_eq!(stack[0].kind(), FrameKind::Jit);
         let is_caller = |name: &str| name.ends_with("caller_of_compiled_code");
-        if stack.iter().any(|frame| is_caller(frame.name())) {
-            called += 1;
-        } else {
-            let offset = stack[0].address().unwrap() - start;
-            assert!(WITHOUT_FRAME.contains(&offset), "{offset} {stack:?}");
-        }
+        // Also where the frame is not set up yet, or not any more: signals like to arrive at the
+        // first instruction, where the first touch of a page enters the kernel.
+        assert!(
+            stack.iter().any(|frame| is_caller(frame.name())),
+            "{stack:?}"
+        );
     }
-    assert!(called * 2 > named, "{called} of {named}\n{}", log.folded());
     assert!(
         named * 10 >= log.len() * 8,
         "{named} of {}\n{}",

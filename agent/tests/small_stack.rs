@@ -76,7 +76,7 @@ fn handler_of_the_host_on_a_small_alternate_stack_is_sampled() {
     let result = unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()) };
     assert_eq!(result, 0);
     let sampled = std::thread::spawn(|| {
-        use_alternate_stack(16 << 10);
+        use_alternate_stack(if cfg!(debug_assertions) { 16 } else { 8 } << 10);
         let profiler = Profiler::builder()
             .clock(Clock::Wall)
             .period(Duration::from_micros(200))

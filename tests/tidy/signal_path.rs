@@ -9,13 +9,16 @@ use std::collections::BTreeSet;
 use crate::source::{self, Source, Token};
 
 /// The files that the handler certainly reaches.
-const SIGNAL_PATH: [&str; 6] = [
+const SIGNAL_PATH: [&str; 9] = [
     "agent/src/ring/mod.rs",
     "agent/src/ring/record.rs",
     "agent/src/sampler/handler.rs",
     "agent/src/sys.rs",
     "agent/src/unwind/mod.rs",
+    "agent/src/unwind/object_table.rs",
     "agent/src/unwind/read_stack.rs",
+    "agent/src/unwind/tables.rs",
+    "agent/src/unwind/walk.rs",
 ];
 
 /// What stands at `at` and has no place there.

@@ -47,6 +47,11 @@ impl JitMap {
         self.serial
     }
 
+    /// How many functions were ever registered.
+    pub(crate) fn registered_count(&self) -> u64 {
+        self.serial
+    }
+
     /// Ends a function's time. It is kept until [`forget_before`](Self::forget_before).
     pub(super) fn remove(&mut self, start: u64, serial: u64, now_ns: u64) {
         let key = (start, serial);

@@ -29,6 +29,7 @@ impl Registry {
         if elapsed(self.modules_checked_ns, now, limits::MODULE_CHECK_INTERVAL) {
             self.refresh_modules();
         }
+        self.look_at_maps();
         #[cfg(feature = "tower")]
         let ended = Process::current().take_ended_requests();
         self.drain_rings();

@@ -13,8 +13,8 @@ mod window;
 use std::collections::BTreeMap;
 #[cfg(feature = "tower")]
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 pub(crate) use self::session::{FlushAt, Plan, Session, SessionThreads};
@@ -24,7 +24,9 @@ use crate::clock;
 use crate::error::StartError;
 use crate::limits;
 use crate::mappings::Modules;
-use crate::sampler::handler::PID;
+use crate::maps::Maps;
+use crate::process::Process;
+use crate::sampler::handler::{PID, UNKNOWN_CODE};
 use crate::sampler::shared::{self, RetiredTables};
 use crate::sampler::slot::{ThreadSlot, TimerSlot};
 use crate::sampler::watch::Seen;
@@ -44,6 +46,10 @@ pub(crate) struct Registry {
     last_session: u32,
     modules: Modules,
     modules_checked_ns: u64,
+    /// [`UNKNOWN_CODE`] and how often code was registered, when the map was read for its code.
+    code_seen: Option<(u64, u64)>,
+    maps_due_ns: u64,
+    maps_pause: Duration,
     threads_scanned_ns: u64,
     drained_ns: u64,
     retired_tables: Vec<RetiredTables>,
@@ -74,6 +80,9 @@ impl Registry {
             last_session: 0,
             modules: Modules::default(),
             modules_checked_ns: 0,
+            code_seen: None,
+            maps_due_ns: 0,
+            maps_pause: limits::MODULE_CHECK_INTERVAL,
             threads_scanned_ns: 0,
             drained_ns: 0,
             retired_tables: Vec::new(),
@@ -97,6 +106,10 @@ impl Registry {
         PID.store(self.pid, Ordering::SeqCst);
         signal::install().map_err(|source| StartError::SignalRefused { source })?;
         self.refresh_modules();
+        // Code that was compiled before now is known from the first sample on.
+        self.code_seen = None;
+        self.maps_due_ns = 0;
+        self.look_at_maps();
         Ok(())
     }
 
@@ -147,11 +160,9 @@ impl Registry {
         let index = self.free_threads.pop().unwrap_or(self.threads_made);
         let slot = ThreadSlot::at_or_new(index)?;
         self.threads_made = self.threads_made.max(index.saturating_add(1));
-        slot.entry.store(0, Ordering::Relaxed);
         // After a fork the slot may hold records of the parent, whose sessions had the same ids.
         while slot.ring.pop(&mut self.record) {}
-        slot.busy.store(0, Ordering::SeqCst);
-        slot.tid.store(tid, Ordering::SeqCst);
+        slot.assign(tid);
         let name = name.map_or_else(|| Arc::from(threads::name(tid)), Arc::clone);
         self.threads.insert(tid, SampledThread { slot, name });
         Some(slot)
@@ -263,6 +274,52 @@ impl Registry {
         if let Some(tables) = self.modules.refresh(self.pid, &shared::published()) {
             self.retired_tables.extend(shared::publish(tables));
         }
+    }
+
+    /// Tells the threads that ask where their stacks are, and walks where code is, when one of them
+    /// met code that no table knows and when code was registered. Where that was no news, the next
+    /// look comes later.
+    fn look_at_maps(&mut self) {
+        let now = clock::monotonic_ns();
+        if now < self.maps_due_ns {
+            return;
+        }
+        let jit = &Process::current().jit;
+        let jit = jit.lock().unwrap_or_else(PoisonError::into_inner);
+        let registered = jit.registered_count();
+        drop(jit);
+        let code = Some((UNKNOWN_CODE.load(Ordering::Relaxed), registered));
+        let is_unknown = std::mem::replace(&mut self.code_seen, code) != code;
+        let asks = |(tid, thread): (&i32, &SampledThread)| {
+            let thread_pointer = thread.slot.stack.take_question()?;
+            Some((*tid, thread.slot, thread_pointer))
+        };
+        let questions: Vec<_> = self.threads.iter().filter_map(asks).collect();
+        if questions.is_empty() && !is_unknown {
+            return;
+        }
+        // Without the map stacks are copied by the kernel.
+        let maps = Maps::read().unwrap_or_default();
+        let mut is_news = false;
+        for (tid, slot, thread_pointer) in questions {
+            // A thread that ended meanwhile has its control block nowhere, or another has it there.
+            if let Some(stack) = maps.stack(thread_pointer, tid == self.pid) {
+                is_news |= slot.stack.answer(thread_pointer, &stack);
+            }
+        }
+        if is_unknown {
+            let mut tables = shared::published();
+            if tables.set_code(maps.code()) {
+                self.retired_tables.extend(shared::publish(tables));
+                is_news = true;
+            }
+        }
+        self.maps_pause = if is_news {
+            limits::MODULE_CHECK_INTERVAL
+        } else {
+            (2 * self.maps_pause).min(limits::MAPS_PAUSE_MAX)
+        };
+        self.maps_due_ns = now.saturating_add(clock::nanos(self.maps_pause));
     }
 
     /// Frees tables that no handler can be using.

@@ -102,6 +102,9 @@ impl Registry {
         }
         self.drain_rings();
         for (tid, began_ns) in suspects {
+            if let Some(thread) = self.threads.get(&tid) {
+                thread.slot.stack.forget();
+            }
             self.drop_timers(|session| {
                 session.drop_timers(|one| one.tid == tid && one.since_ns <= began_ns)
             });

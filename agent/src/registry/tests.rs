@@ -68,6 +68,27 @@ fn ring_that_nobody_drains_fills_and_counts_what_it_lost() {
 }
 
 #[test]
+fn stack_of_a_sampled_thread_is_found_in_the_memory_map() {
+    let process = Process::current();
+    let id = start_session(process, plan(1_000_000)).unwrap();
+    let local = 0_u64;
+    let here = (&raw const local).addr() as u64;
+    let mut found = 0..0;
+    for _ in 0..100 {
+        spin_ms(100);
+        let registry = process.lock();
+        let slot = registry.threads[&sys::tid()].slot;
+        found = slot.stack.of_this_thread(sys::thread_pointer(), here);
+        if !found.is_empty() {
+            break;
+        }
+    }
+    assert!(found.contains(&here), "{found:x?} {here:x}");
+    let session = process.lock().finish(id).unwrap();
+    assert!(session.collection.tally().samples > 0);
+}
+
+#[test]
 fn collection_that_is_full_counts_what_it_lost() {
     let process = Process::current();
     let id = start_session(process, plan(10)).unwrap();

@@ -20,7 +20,34 @@ pub(crate) enum Quality {
     /// Cut at the maximum depth: callers are missing.
     Truncated,
     /// The unwinder found no way on: callers are missing.
-    Broken,
+    Lost(Lost),
+}
+
+/// Why there was no way on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// No table knows the code, and frame pointers make no sense.
+    Table,
+    /// The table says what is not followed, or what cannot be.
+    Rule,
+    /// The rule needs a register that is known for the interrupted frame only.
+    Register,
+    /// The stack cannot be read there.
+    Memory,
+    /// There is not room enough to walk the stack.
+    Room,
+}
+
+impl Quality {
+    const ALL: [Self; 7] = [
+        Self::Complete,
+        Self::Truncated,
+        Self::Lost(Lost::Table),
+        Self::Lost(Lost::Rule),
+        Self::Lost(Lost::Register),
+        Self::Lost(Lost::Memory),
+        Self::Lost(Lost::Room),
+    ];
 }
 
 /// A sample without its stack.
@@ -62,7 +89,11 @@ impl Header {
         let quality = match self.quality {
             Quality::Complete => 0,
             Quality::Truncated => 1,
-            Quality::Broken => 2,
+            Quality::Lost(Lost::Table) => 2,
+            Quality::Lost(Lost::Rule) => 3,
+            Quality::Lost(Lost::Register) => 4,
+            Quality::Lost(Lost::Memory) => 5,
+            Quality::Lost(Lost::Room) => 6,
         };
         u64::from(self.session) << 32 | quality
     }
@@ -74,17 +105,13 @@ pub(crate) fn parse(record: &[u64]) -> Option<(Header, &[u64])> {
     let [first, time_ns, third] = *head else {
         return None;
     };
-    let quality = match first & 0xff {
-        0 => Quality::Complete,
-        1 => Quality::Truncated,
-        _ => Quality::Broken,
-    };
+    let quality = Quality::ALL.get(usize::try_from(first & 0xff).ok()?)?;
     let header = Header {
         session: high(first),
         time_ns,
         events: high(third),
         entry: u32::try_from(third & 0xffff_ffff).ok()?,
-        quality,
+        quality: *quality,
     };
     Some((header, addresses))
 }

@@ -25,9 +25,9 @@ use super::slot::{ThreadSlot, TimerSlot};
 use crate::clock;
 use crate::limits::ALTERNATE_STACK_ROOM;
 use crate::ring::Full;
-use crate::ring::record::{Header, Quality};
+use crate::ring::record::{Header, Lost, Quality};
 use crate::sys;
-use crate::unwind::{Registers, ThreadState, of_context, walk};
+use crate::unwind::{OwnStack, Registers, ThreadState, of_context, walk};
 
 /// The process that samples: stack reads name it.
 pub(crate) static PID: AtomicI32 = AtomicI32::new(0);
@@ -35,11 +35,15 @@ pub(crate) static PID: AtomicI32 = AtomicI32::new(0);
 /// Signals of timers whose session had ended.
 pub(crate) static LATE_SIGNALS: AtomicU64 = AtomicU64::new(0);
 
+/// Samples that met code of which nothing was known: the drain then looks where code is.
+pub(crate) static UNKNOWN_CODE: AtomicU64 = AtomicU64::new(0);
+
 /// `SIGPROF` arrives here.
 ///
 /// # Signal safety
 /// Keeps errno; takes no lock, allocates and formats nothing; its system calls are gettid(2)
-/// and `process_vm_readv(2)`; bounded by the maximum depth and [`crate::limits::STACK_READS_MAX`].
+/// on a thread's first sample, and `process_vm_readv(2)` where the stack is not the thread's own;
+/// bounded by the maximum depth and [`crate::limits::STACK_READS_MAX`].
 pub(super) extern "C" fn on_sigprof(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let errno = sys::errno();
     // SAFETY: the kernel passes a valid siginfo and context with SA_SIGINFO (sigaction(2)).
@@ -50,7 +54,7 @@ pub(super) extern "C" fn on_sigprof(signal: c_int, info: *mut siginfo_t, context
             let context = unsafe { &*context.cast::<ucontext_t>() };
             let registers = of_context(context);
             let interrupted = Interrupted {
-                has_room: has_room(context, registers),
+                has_room: has_room(context, &registers),
                 registers,
             };
             on_expiry(timer, value, events, interrupted);
@@ -92,17 +96,19 @@ struct Interrupted {
 ///
 /// # Signal safety
 /// Two loads.
-fn has_room(context: &ucontext_t, registers: Registers) -> bool {
+fn has_room(context: &ucontext_t, registers: &Registers) -> bool {
     let alternate = &context.uc_stack;
-    let room = registers.stack.wrapping_sub(alternate.ss_sp.addr() as u64);
+    let room = registers
+        .stack_pointer()
+        .wrapping_sub(alternate.ss_sp.addr() as u64);
     let is_on_it = room < alternate.ss_size as u64;
     !is_on_it || room >= ALTERNATE_STACK_ROOM
 }
 
 fn on_expiry(timer: &TimerSlot, value: u64, events: u32, interrupted: Interrupted) {
+    let thread_pointer = sys::thread_pointer();
     let thread = ThreadSlot::at(timer.thread.load(Ordering::SeqCst));
-    let Some(thread) = thread.filter(|thread| thread.tid.load(Ordering::SeqCst) == sys::tid())
-    else {
+    let Some(thread) = thread.filter(|thread| thread.is_of_this_thread(thread_pointer)) else {
         LATE_SIGNALS.fetch_add(1, Ordering::Relaxed);
         return;
     };
@@ -139,7 +145,7 @@ fn sample(
     timer: &TimerSlot,
     thread: &ThreadSlot,
     state: &mut Inner,
-    (session, events, interrupted): (u32, u32, Interrupted),
+    (session, events, mut interrupted): (u32, u32, Interrupted),
 ) {
     let now_ns = clock::monotonic_ns();
     if state.pace.is_overload(now_ns) {
@@ -151,9 +157,9 @@ fn sample(
         time_ns: now_ns,
         events,
         entry: thread.entry.load(Ordering::Relaxed),
-        quality: Quality::Broken,
+        quality: Quality::Lost(Lost::Room),
     };
-    let registers = interrupted.registers;
+    let registers = &mut interrupted.registers;
     let recorded = if interrupted.has_room {
         record(timer, thread, &mut state.unwind, header, registers)
     } else {
@@ -166,7 +172,7 @@ fn sample(
 }
 
 /// Writes one record without callers: incomplete.
-fn record_leaf(thread: &ThreadSlot, header: Header, registers: Registers) -> Result<(), Full> {
+fn record_leaf(thread: &ThreadSlot, header: Header, registers: &Registers) -> Result<(), Full> {
     let mut record = thread.ring.reserve();
     header.write(&mut record)?;
     record.push(registers.instruction)?;
@@ -180,7 +186,7 @@ fn record(
     thread: &ThreadSlot,
     state: &mut ThreadState,
     header: Header,
-    registers: Registers,
+    registers: &mut Registers,
 ) -> Result<(), Full> {
     let mut record = thread.ring.reserve();
     header.write(&mut record)?;
@@ -196,12 +202,23 @@ fn record(
         !full
     };
     let pid = PID.load(Ordering::Relaxed);
+    let own = thread
+        .stack
+        .of_this_thread(sys::thread_pointer(), registers.stack_pointer());
+    // SAFETY: the drain found this range in the memory map, with the thread's control block at its
+    // end (or as the stack that the kernel gave the main thread), while the thread ran: it is the
+    // thread's stack for as long as the thread lives, and the thread is here.
+    let own = unsafe { OwnStack::assume(own) };
     // SAFETY: `state` is borrowed from the thread whose `busy` flag the handler holds, and the
     // publisher looks at that flag.
-    let quality = unsafe { with_tables(|tables| walk(tables, state, pid, registers, emit)) };
+    let quality =
+        unsafe { with_tables(|tables| walk(tables, state, (pid, &own), registers, emit)) };
     if full {
         return Err(Full);
     }
-    header.set_quality(&mut record, quality.unwrap_or(Quality::Broken));
+    if quality == Some(Quality::Lost(Lost::Table)) {
+        UNKNOWN_CODE.fetch_add(1, Ordering::Relaxed);
+    }
+    header.set_quality(&mut record, quality.unwrap_or(Quality::Lost(Lost::Table)));
     record.commit()
 }

@@ -1,48 +1,50 @@
 //! Registers to stack: a narrow door.
 //!
-//! What stands behind it is [framehop](https://docs.rs/framehop) with one preallocated cache for
-//! each thread, over copies of each object's `.eh_frame`. Code that no object covers (compiled at
-//! run time) is walked by frame pointers. Callers see only [`Tables`], [`ThreadState`],
-//! [`Registers`] and [`walk`].
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::arithmetic_side_effects
-    )
-)]
+//! What stands behind it: `eh_frame` makes an `object_table` of `rule`s from the unwind
+//! information of each loaded object, off the signal path; `walk` follows them from the interrupted
+//! registers, by what `read_stack` reads. What differs from processor to processor is a `machine`.
+//! Code that no object covers (compiled at run time) is walked by frame pointers.
+//!
+//! Callers see only [`Tables`], [`ThreadState`], [`Registers`], [`OwnStack`] and [`walk()`].
 
+#[cfg(any(test, target_arch = "aarch64"))]
+mod aarch64;
+mod eh_frame;
+mod machine;
+mod object_table;
+#[cfg(test)]
+mod oracle;
 mod read_stack;
-mod storage;
+mod rule;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod walk;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-use framehop::Unwinder as _;
-
-use self::read_stack::StackWindow;
-use self::storage::SmallOnStack;
+pub(crate) use self::machine::Registers;
+pub(crate) use self::read_stack::OwnStack;
+use self::read_stack::{Stack, Window};
 pub(crate) use self::tables::{ObjectIdentity, ObjectUnwindInfo, Tables};
 #[cfg(target_arch = "x86_64")]
-pub(crate) use self::x86_64::{Registers, of_context};
+pub(crate) use self::x86_64::of_context;
 use crate::ring::record::Quality;
+
+/// The processor that this is built for.
+#[cfg(target_arch = "x86_64")]
+type Native = x86_64::X86_64;
 
 /// What one thread needs to unwind: preallocated, used by one handler at a time.
 pub(crate) struct ThreadState {
-    cache: framehop::CacheNative<SmallOnStack>,
-    window: StackWindow,
+    window: Window,
 }
 
 impl ThreadState {
-    /// Allocates the caches (about 20 KiB).
+    /// Allocates the window (4 KiB).
     pub(crate) fn new() -> Self {
         Self {
-            cache: framehop::CacheNative::new_in(),
-            window: StackWindow::new(),
+            window: Window::new(),
         }
     }
 }
@@ -51,31 +53,27 @@ impl ThreadState {
 /// return addresses, until it returns false (which makes the result [`Quality::Truncated`]).
 ///
 /// # Signal safety
-/// No lock, no allocation, 7 KiB of the interrupted stack (18 KiB without optimization); reads
-/// the stack only through `process_vm_readv(2)`, a bounded number of times; may set errno.
+/// No lock, no allocation; 2 KiB of the interrupted stack with the handler around it (8 KiB without
+/// optimization). Loads from the thread's own stack, with a system call for each page;
+/// elsewhere a bounded number of `process_vm_readv(2)` of process `pid` (this one); may set errno.
 pub(crate) fn walk(
     tables: &Tables,
     state: &mut ThreadState,
-    pid: i32,
-    registers: Registers,
-    mut emit: impl FnMut(u64) -> bool,
+    (pid, own): (i32, &OwnStack),
+    registers: &mut Registers,
+    emit: impl FnMut(u64) -> bool,
 ) -> Quality {
-    let ThreadState { cache, window } = state;
-    window.begin(pid);
-    let mut read = |address| window.read(address);
-    let (address, unwind_registers) = registers.into_framehop();
-    let mut frames = tables
-        .unwinder()
-        .iter_frames(address, unwind_registers, cache, &mut read);
-    loop {
-        match frames.next() {
-            Ok(Some(frame)) => {
-                if !emit(frame.address()) {
-                    return Quality::Truncated;
-                }
-            }
-            Ok(None) => return Quality::Complete,
-            Err(_) => return Quality::Broken,
-        }
+    let stack_pointer = registers.stack_pointer();
+    let mut stack = Stack::new(pid, own, stack_pointer, &mut state.window);
+    walk::walk::<Native>(tables, registers, &mut stack, emit)
+}
+
+impl Registers {
+    /// The stack pointer.
+    ///
+    /// # Signal safety
+    /// One load.
+    pub(crate) fn stack_pointer(&self) -> u64 {
+        self.get(<Native as machine::Machine>::STACK).unwrap_or(0)
     }
 }

@@ -1,11 +1,12 @@
-//! Unwind information of the loaded objects: built off the signal path, then immutable.
+//! Unwind tables of the loaded objects: built off the signal path, then immutable.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
-use framehop::{ExplicitModuleSectionInfo, Module, Unwinder as _, UnwinderNative};
-
-use super::storage::SmallOnStack;
+use super::Native;
+use super::eh_frame;
+use super::object_table::ObjectTable;
+use super::rule::Rule;
 
 /// Tells one loaded object from another: the loader maps a new library where an old one was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,86 +21,170 @@ pub(crate) struct ObjectIdentity {
     pub(crate) base: u64,
 }
 
-/// What one loaded object brings to unwinding: copies, so that it may be unloaded any time.
+/// What one loaded object brings to unwinding.
 #[derive(Debug, Default)]
 pub(crate) struct ObjectUnwindInfo {
     /// Which object.
     pub(crate) identity: ObjectIdentity,
-    /// Address in the file and bytes of `.eh_frame_hdr`.
-    pub(crate) eh_frame_hdr: Option<(u64, Vec<u8>)>,
+    /// Where it has code, as it is mapped.
+    pub(crate) code: Range<u64>,
     /// Address in the file and bytes of `.eh_frame`.
     pub(crate) eh_frame: Option<(u64, Vec<u8>)>,
 }
 
-type Unwinder = UnwinderNative<Vec<u8>, SmallOnStack>;
-
-/// An immutable snapshot of all objects' unwind information.
-#[derive(Clone)]
+/// An immutable snapshot of all objects' tables, and of where code is.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tables {
-    unwinder: Unwinder,
-    /// What is loaded, by its start, to tell what changed.
-    loaded: BTreeMap<u64, ObjectIdentity>,
+    /// By address; they do not overlap.
+    objects: Vec<Arc<Object>>,
+    /// Executable mappings, by address.
+    code: Arc<[Range<u64>]>,
+}
+
+#[derive(Debug)]
+struct Object {
+    identity: ObjectIdentity,
+    code: Range<u64>,
+    table: ObjectTable,
+    function_count: usize,
+    fault_count: usize,
+}
+
+/// What the tables hold, for those who watch over them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Functions described.
+    pub(crate) functions: usize,
+    /// Rows of the tables.
+    pub(crate) rows: usize,
+    /// Bytes of memory.
+    pub(crate) bytes: usize,
+    /// Descriptions that make no sense.
+    pub(crate) faults: usize,
 }
 
 impl Tables {
     /// No objects: every frame is walked by frame pointers.
     pub(crate) fn empty() -> Self {
-        Self {
-            unwinder: Unwinder::new(),
-            loaded: BTreeMap::new(),
-        }
+        Self::default()
     }
 
-    pub(super) fn unwinder(&self) -> &Unwinder {
-        &self.unwinder
+    /// The rule at an address of the process.
+    ///
+    /// # Signal safety
+    /// Loads only, their number bounded by the logarithm of the number of objects.
+    pub(super) fn rule_at(&self, address: u64) -> Rule {
+        self.object_at(address).map_or(Rule::Unknown, |object| {
+            let in_file = address.wrapping_sub(object.identity.base);
+            object.table.rule_at(in_file)
+        })
+    }
+
+    fn object_at(&self, address: u64) -> Option<&Object> {
+        let after = self
+            .objects
+            .partition_point(|object| object.identity.range.start <= address);
+        let object = self.objects.get(after.checked_sub(1)?)?;
+        (address < object.identity.range.end).then_some(&**object)
+    }
+
+    /// Whether there is code at an address, as far as the snapshot knows.
+    ///
+    /// # Signal safety
+    /// As [`Self::rule_at`].
+    pub(super) fn is_code(&self, address: u64) -> bool {
+        if let Some(object) = self.object_at(address) {
+            return object.code.contains(&address);
+        }
+        let after = self.code.partition_point(|range| range.start <= address);
+        let range = after
+            .checked_sub(1)
+            .and_then(|before| self.code.get(before));
+        range.is_some_and(|range| address < range.end)
     }
 
     /// Whether this very object is in the snapshot.
     pub(crate) fn contains(&self, identity: &ObjectIdentity) -> bool {
-        self.loaded.get(&identity.range.start) == Some(identity)
+        let place = self.place_of(identity.range.start);
+        place.is_ok_and(|place| self.objects[place].identity == *identity)
+    }
+
+    fn place_of(&self, start: u64) -> Result<usize, usize> {
+        self.objects
+            .binary_search_by_key(&start, |object| object.identity.range.start)
     }
 
     /// Removes the objects that are not among `live` (starts).
     pub(crate) fn retain(&mut self, live: &[u64]) {
-        let gone: Vec<u64> = self
-            .loaded
-            .keys()
-            .copied()
-            .filter(|start| !live.contains(start))
-            .collect();
-        for start in gone {
-            self.remove(start);
+        self.objects
+            .retain(|object| live.contains(&object.identity.range.start));
+    }
+
+    /// Adds an object, in place of one that was at the same start. Builds its table.
+    pub(crate) fn add(&mut self, info: ObjectUnwindInfo) {
+        let ObjectUnwindInfo {
+            identity,
+            code,
+            eh_frame,
+        } = info;
+        let in_file = |address: u64| address.wrapping_sub(identity.base);
+        let code_in_file = in_file(code.start)..in_file(code.end);
+        let built = eh_frame.and_then(|(address, bytes)| {
+            eh_frame::build::<Native>(&bytes, address, &code_in_file).ok()
+        });
+        let built = built.unwrap_or_default();
+        let object = Arc::new(Object {
+            identity,
+            code,
+            table: built.table,
+            function_count: built.function_count,
+            fault_count: built.fault_count,
+        });
+        match self.place_of(object.identity.range.start) {
+            Ok(place) => self.objects[place] = object,
+            Err(place) => self.objects.insert(place, object),
         }
     }
 
-    /// Adds an object, in place of one that was at the same start.
-    pub(crate) fn add(&mut self, object: ObjectUnwindInfo) {
-        let identity = object.identity;
-        self.remove(identity.range.start);
-        self.loaded.insert(identity.range.start, identity.clone());
-        let mut sections = ExplicitModuleSectionInfo {
-            text_svma: Some(0..identity.range.end.saturating_sub(identity.base)),
-            ..ExplicitModuleSectionInfo::default()
+    /// Takes these as the executable mappings, in order of address. Tells whether that is news.
+    pub(crate) fn set_code(&mut self, code: Vec<Range<u64>>) -> bool {
+        let is_news = *self.code != *code;
+        if is_news {
+            self.code = code.into();
+        }
+        is_news
+    }
+
+    /// What there is.
+    pub(crate) fn extent(&self) -> Extent {
+        let mut extent = Extent::default();
+        for object in &self.objects {
+            extent.functions = extent.functions.saturating_add(object.function_count);
+            extent.rows = extent.rows.saturating_add(object.table.row_count());
+            extent.bytes = extent.bytes.saturating_add(object.table.heap_bytes());
+            extent.faults = extent.faults.saturating_add(object.fault_count);
+        }
+        extent
+    }
+}
+
+#[cfg(test)]
+impl Tables {
+    /// One object at 0, all code, with this table.
+    pub(super) fn of_one(range: Range<u64>, table: ObjectTable) -> Self {
+        let object = Object {
+            identity: ObjectIdentity {
+                range: range.clone(),
+                ..ObjectIdentity::default()
+            },
+            code: range,
+            table,
+            function_count: 0,
+            fault_count: 0,
         };
-        if let Some((address, bytes)) = object.eh_frame {
-            sections.eh_frame_svma = Some(address..address.saturating_add(bytes.len() as u64));
-            sections.eh_frame = Some(bytes);
-        }
-        if let Some((address, bytes)) = object.eh_frame_hdr {
-            sections.eh_frame_hdr_svma = Some(address..address.saturating_add(bytes.len() as u64));
-            sections.eh_frame_hdr = Some(bytes);
-        }
-        self.unwinder.add_module(Module::new(
-            identity.name,
-            identity.range,
-            identity.base,
-            sections,
-        ));
-    }
-
-    fn remove(&mut self, start: u64) {
-        if self.loaded.remove(&start).is_some() {
-            self.unwinder.remove_module(start);
+        Self {
+            objects: vec![Arc::new(object)],
+            code: Arc::default(),
         }
     }
 }

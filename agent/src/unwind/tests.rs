@@ -1,7 +1,16 @@
-//! Unwinding by frame pointers over a stack made of integers, as JIT code is walked.
+//! Walks over stacks made of integers.
 
-use super::{ObjectIdentity, ObjectUnwindInfo, Registers, Tables, ThreadState, walk};
-use crate::ring::record::Quality;
+use std::hint::black_box;
+
+use super::aarch64::Aarch64;
+use super::machine::{Machine, REGISTERS};
+use super::object_table::TableBuilder;
+use super::read_stack::{Stack, Window};
+use super::rule::{Cfa, FrameRule, Rule, Saved};
+use super::walk::walk as walk_by;
+use super::x86_64::X86_64;
+use super::{ObjectIdentity, ObjectUnwindInfo, OwnStack, Registers, Tables, ThreadState, walk};
+use crate::ring::record::{Lost, Quality};
 use crate::sys;
 
 /// Lays out `[saved frame pointer, return address]` pairs as compiled code would.
@@ -21,31 +30,48 @@ fn stack_of(returns: &[u64]) -> (Vec<u64>, u64) {
     (words, start)
 }
 
+fn registers(instruction: u64, stack: u64, frame: u64) -> Registers {
+    let mut registers = Registers {
+        instruction,
+        general: [0; 32],
+    };
+    registers.general[7] = stack;
+    registers.general[6] = frame;
+    registers
+}
+
 fn walk_all(registers: Registers, depth_max: usize) -> (Vec<u64>, Quality) {
-    walk_with(&Tables::empty(), registers, depth_max)
+    let mut tables = Tables::empty();
+    let code = 0x10..0x40;
+    tables.set_code(Vec::from([code]));
+    walk_with(&tables, registers, depth_max)
 }
 
 fn walk_with(tables: &Tables, registers: Registers, depth_max: usize) -> (Vec<u64>, Quality) {
     let mut state = ThreadState::new();
     let mut frames = Vec::new();
-    let quality = walk(tables, &mut state, sys::pid(), registers, |address| {
-        if frames.len() == depth_max {
-            return false;
-        }
-        frames.push(address);
-        true
-    });
+    let own = OwnStack::UNKNOWN;
+    let mut registers = registers;
+    let quality = walk(
+        tables,
+        &mut state,
+        (sys::pid(), &own),
+        &mut registers,
+        |address| {
+            if frames.len() == depth_max {
+                return false;
+            }
+            frames.push(address);
+            true
+        },
+    );
     (frames, quality)
 }
 
 #[test]
 fn code_without_tables_is_walked_by_frame_pointers() {
     let (words, start) = stack_of(&[0x10, 0x20, 0x30]);
-    let registers = Registers {
-        instruction: 0x5,
-        stack: start - 8,
-        frame: start,
-    };
+    let registers = registers(0x5, start - 8, start);
     assert_eq!(
         walk_all(registers, 100),
         (vec![0x5, 0x10, 0x20, 0x30], Quality::Complete)
@@ -56,11 +82,7 @@ fn code_without_tables_is_walked_by_frame_pointers() {
 #[test]
 fn depth_cuts_the_callers_and_keeps_the_leaf() {
     let (words, start) = stack_of(&[0x10, 0x20, 0x30]);
-    let registers = Registers {
-        instruction: 0x5,
-        stack: start - 8,
-        frame: start,
-    };
+    let registers = registers(0x5, start - 8, start);
     assert_eq!(
         walk_all(registers, 2),
         (vec![0x5, 0x10], Quality::Truncated)
@@ -71,17 +93,230 @@ fn depth_cuts_the_callers_and_keeps_the_leaf() {
 #[test]
 fn wild_frame_pointer_ends_the_walk_and_keeps_the_leaf() {
     for frame in [1, 0x1000, u64::MAX, u64::MAX - 15, 0xffff_8000_0000_0000] {
-        let registers = Registers {
-            instruction: 0x5,
-            stack: 0,
-            frame,
-        };
-        assert_eq!(
-            walk_all(registers, 100),
-            (vec![0x5], Quality::Broken),
-            "{frame:#x}"
-        );
+        let (frames, quality) = walk_all(registers(0x5, 0, frame), 100);
+        assert_eq!(frames, [0x5], "{frame:#x}");
+        assert!(matches!(quality, Quality::Lost(_)), "{frame:#x}");
     }
+}
+
+#[test]
+fn caller_with_a_table_may_keep_anything_in_the_frame_pointer() {
+    let by_stack_pointer = Rule::Frame(FrameRule {
+        cfa: at_register(7, 16),
+        return_address: Saved::AtCfa(-8),
+        frame_pointer: Saved::Same,
+    });
+    // The frame of compiled code, then that of its caller.
+    let words = black_box(vec![0x5_u64, 0x1010, 0, 0x2010]);
+    let start = words.as_ptr().addr() as u64;
+    let tables = tables_of(&[(0x1000, by_stack_pointer), (0x2000, Rule::End)]);
+    let leaf = registers(0x20_0000, start - 8, start);
+    let (frames, quality) = walk_words::<X86_64>(&tables, &leaf, start - 8);
+    assert_eq!(frames, [0x20_0000, 0x1010, 0x2010]);
+    assert_eq!(quality, Quality::Complete);
+}
+
+#[test]
+fn frame_pointer_that_leads_to_no_code_is_none() {
+    let (words, start) = stack_of(&[0x10, 0x99, 0x30]);
+    let registers = registers(0x5, start - 8, start);
+    assert_eq!(
+        walk_all(registers, 100),
+        (vec![0x5, 0x10], Quality::Lost(Lost::Table))
+    );
+    drop(words);
+}
+
+/// A walk of this machine over these words; the frames and the quality.
+fn walk_words<M: Machine>(
+    tables: &Tables,
+    registers: &Registers,
+    stack_pointer: u64,
+) -> (Vec<u64>, Quality) {
+    let mut window = Window::new();
+    let mut stack = Stack::new(sys::pid(), &OwnStack::UNKNOWN, stack_pointer, &mut window);
+    let mut frames = Vec::new();
+    let quality = walk_by::<M>(tables, &mut registers.clone(), &mut stack, |address| {
+        frames.push(address);
+        frames.len() < 100
+    });
+    (frames, quality)
+}
+
+/// A table with one rule from each of these places on; the object is at 0.
+fn tables_of(rules: &[(u64, Rule)]) -> Tables {
+    let mut builder = TableBuilder::default();
+    for (address, rule) in rules {
+        builder.push(*address, *rule).unwrap();
+    }
+    builder.push(0x10_0000, Rule::Unknown).unwrap();
+    Tables::of_one(0..0x10_0000, builder.finish().unwrap())
+}
+
+const fn at_register(register: u8, offset: i32) -> Cfa {
+    Cfa::Register { register, offset }
+}
+
+#[test]
+fn interrupted_frame_has_all_registers_and_its_callers_have_two() {
+    let in_r11 = Rule::Frame(FrameRule {
+        cfa: at_register(11, 16),
+        return_address: Saved::AtCfa(-8),
+        frame_pointer: Saved::In(12),
+    });
+    let by_frame_pointer = Rule::Frame(FrameRule {
+        cfa: at_register(6, 16),
+        return_address: Saved::AtCfa(-8),
+        frame_pointer: Saved::AtCfa(-16),
+    });
+    let words = black_box(vec![0_u64, 0x2010, 0, 0, 0x55, 0x1010]);
+    let start = words.as_ptr().addr() as u64;
+    let mut leaf = registers(0x1000, start - 64, 1);
+    leaf.general[11] = start;
+    leaf.general[12] = start + 32;
+    let rules = [(0x1000, in_r11), (0x2000, by_frame_pointer)];
+    let (frames, quality) = walk_words::<X86_64>(&tables_of(&rules), &leaf, start - 64);
+    assert_eq!(frames, [0x1000, 0x2010, 0x1010]);
+    assert_eq!(quality, Quality::Lost(Lost::Register), "of a caller");
+}
+
+#[test]
+fn frame_address_may_be_in_a_word_of_the_stack() {
+    let realigned = Rule::Frame(FrameRule {
+        cfa: Cfa::Word {
+            register: 6,
+            at: -8,
+            offset: 0,
+        },
+        return_address: Saved::AtCfa(-8),
+        frame_pointer: Saved::At(6, 0),
+    });
+    let mut words = vec![0_u64; 8];
+    let start = words.as_ptr().addr() as u64;
+    words[1] = start + 56;
+    words[2] = 0x77;
+    words[6] = 0x3000;
+    black_box(&mut words);
+    let rules = [(0x1000, realigned), (0x2000, Rule::End)];
+    let leaf = registers(0x1000, start, start + 16);
+    let (frames, quality) = walk_words::<X86_64>(&tables_of(&rules), &leaf, start);
+    assert_eq!((frames, quality), (vec![0x1000, 0x3000], Quality::Complete));
+    drop(words);
+}
+
+#[test]
+fn entry_of_a_linkage_table_has_pushed_a_word_from_some_byte_on() {
+    let words = black_box(vec![1_u64, 2, 3]);
+    let start = words.as_ptr().addr() as u64;
+    let linkage = Rule::Linkage {
+        offset: 8,
+        from: 11,
+    };
+    let tables = tables_of(&[(0x1000, linkage), (0x2000, Rule::Unknown)]);
+    for (byte, caller) in [(0, 1), (10, 1), (11, 2), (15, 2)] {
+        let leaf = registers(0x1230 + byte, start, 1);
+        let (frames, _) = walk_words::<X86_64>(&tables, &leaf, start);
+        assert_eq!(frames[..2], [0x1230 + byte, caller], "{byte}");
+    }
+}
+
+#[test]
+fn walk_goes_on_where_a_signal_interrupted() {
+    let handler = Rule::Frame(FrameRule {
+        cfa: at_register(7, 8),
+        return_address: Saved::AtCfa(-8),
+        frame_pointer: Saved::Same,
+    });
+    let in_rbx = Rule::Frame(FrameRule {
+        cfa: at_register(3, 8),
+        return_address: Saved::AtCfa(-8),
+        frame_pointer: Saved::Same,
+    });
+    let mut words = vec![0_u64; 40];
+    let start = words.as_ptr().addr() as u64;
+    // The trampoline, then 40 bytes and the registers as `gregset_t` has them.
+    words[0] = 0x2000;
+    let context = 1 + 5;
+    words[context + 11] = start + 35 * 8;
+    words[context + 15] = start + 34 * 8;
+    words[context + 16] = 0x3000;
+    words[35] = 0x4000;
+    black_box(&mut words);
+    let rules = [
+        (0x1000, handler),
+        // As the C library has it: a return address stands for the call before it.
+        (0x1fff, Rule::SignalFrame),
+        // Interrupted at its first instruction: the one before is another function's.
+        (0x3000, in_rbx),
+        (0x3001, Rule::Unsupported),
+        (0x3fff, Rule::End),
+    ];
+    let leaf = registers(0x1000, start, 1);
+    let (frames, quality) = walk_words::<X86_64>(&tables_of(&rules), &leaf, start);
+    assert_eq!(frames, [0x1000, 0x2000, 0x3000, 0x4000], "{quality:?}");
+    assert_eq!(quality, Quality::Complete);
+}
+
+#[test]
+fn leaf_of_aarch64_returns_by_its_link_register() {
+    let leaf_rule = Rule::Frame(FrameRule {
+        cfa: at_register(31, 0),
+        return_address: Saved::Same,
+        frame_pointer: Saved::Same,
+    });
+    let with_frame = Rule::Frame(FrameRule {
+        cfa: at_register(29, 32),
+        return_address: Saved::AtCfa(-24),
+        frame_pointer: Saved::AtCfa(-32),
+    });
+    // Signed: bits above the 48th.
+    let words = black_box(vec![0x99_u64, 0x2a00_0000_0000_3004, 0, 0]);
+    let start = words.as_ptr().addr() as u64;
+    let mut leaf = Registers {
+        instruction: 0x1000,
+        general: [0; REGISTERS],
+    };
+    leaf.general[29] = start;
+    leaf.general[30] = 0x2004;
+    leaf.general[31] = start;
+    let rules = [
+        (0x1000, leaf_rule),
+        (0x2000, with_frame),
+        (0x3000, leaf_rule),
+    ];
+    let (frames, quality) = walk_words::<Aarch64>(&tables_of(&rules), &leaf, start);
+    assert_eq!(frames, [0x1000, 0x2004, 0x3004]);
+    assert_eq!(
+        quality,
+        Quality::Lost(Lost::Register),
+        "a caller's link register"
+    );
+}
+
+#[test]
+fn rules_that_lead_nowhere_end_the_walk() {
+    let same = |offset| {
+        Rule::Frame(FrameRule {
+            cfa: at_register(7, offset),
+            return_address: Saved::AtCfa(-8),
+            frame_pointer: Saved::Same,
+        })
+    };
+    let words = black_box(vec![0x1000_u64; 4]);
+    let start = words.as_ptr().addr() as u64;
+    let walked = |rule| {
+        let tables = tables_of(&[(0x900, rule)]);
+        walk_words::<X86_64>(&tables, &registers(0x1000, start + 8, 1), start + 8)
+    };
+    assert_eq!(
+        walked(same(0)),
+        (vec![0x1000, 0x1000], Quality::Lost(Lost::Rule)),
+        "does not go up"
+    );
+    assert_eq!(walked(same(3)).1, Quality::Lost(Lost::Memory), "unaligned");
+    assert_eq!(walked(same(i32::MIN)).1, Quality::Lost(Lost::Memory));
+    assert_eq!(walked(Rule::Unsupported).1, Quality::Lost(Lost::Rule));
+    assert_eq!(walked(Rule::End), (vec![0x1000], Quality::Complete));
 }
 
 fn object() -> ObjectIdentity {
@@ -143,24 +378,21 @@ fn tables_with_rules(count: u8) -> Tables {
     let mut tables = Tables::empty();
     tables.add(ObjectUnwindInfo {
         identity: object(),
-        eh_frame_hdr: None,
+        code: object().range,
         eh_frame: Some((0x8000, section)),
     });
     tables
 }
 
 #[test]
-fn row_of_too_many_rules_makes_the_stack_incomplete() {
-    let words = [0x77_u64, 0x30, 0, 0];
-    let registers = Registers {
-        instruction: 0x10500,
-        stack: words.as_ptr().addr() as u64,
-        // Leads nowhere: only the tables tell the way.
-        frame: 1,
-    };
-    let (frames, _) = walk_with(&tables_with_rules(20), registers, 100);
-    assert_eq!(frames, [0x10500, 0x30], "a row that fits");
-    let (frames, quality) = walk_with(&tables_with_rules(40), registers, 100);
-    assert_eq!((frames[0], quality), (0x10500, Quality::Broken));
-    assert!(!frames.contains(&0x30), "{frames:x?}");
+fn rows_may_have_any_number_of_rules() {
+    let words = black_box(vec![0x77_u64, 0x30, 0, 0]);
+    let stack = words.as_ptr().addr() as u64;
+    for count in [0, 20, 40] {
+        // The frame pointer leads nowhere: only the tables tell the way.
+        let registers = registers(0x10500, stack, 1);
+        let (frames, quality) = walk_with(&tables_with_rules(count), registers, 100);
+        assert_eq!(frames, [0x10500, 0x30], "{count}");
+        assert_eq!(quality, Quality::Lost(Lost::Table), "{count}");
+    }
 }

@@ -1,43 +1,104 @@
-//! The registers of an interrupted `x86_64` thread.
+//! The registers of an interrupted `x86_64` thread, and what is known of its code.
+//!
+//! DWARF numbers: System V Application Binary Interface, AMD64 supplement, figure 3.36.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
 
-use framehop::UnwindRegsNative;
+use super::machine::{Caller, Machine, REGISTERS, Registers};
+use super::read_stack::Stack;
 
-/// What unwinding starts from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Registers {
-    /// The interrupted instruction.
-    pub(crate) instruction: u64,
-    /// The stack pointer.
-    pub(crate) stack: u64,
-    /// The frame pointer, or whatever the code keeps in its register.
-    pub(crate) frame: u64,
-}
+/// x86-64 under Linux.
+pub(super) struct X86_64;
 
-impl Registers {
-    pub(super) fn into_framehop(self) -> (u64, UnwindRegsNative) {
-        (
-            self.instruction,
-            UnwindRegsNative::new(self.instruction, self.stack, self.frame),
-        )
+const RBP: u8 = 6;
+const RSP: u8 = 7;
+
+/// The places of the saved registers in `gregset_t` (`<sys/ucontext.h>`), by DWARF number: rax, rdx,
+/// rcx, rbx, rsi, rdi, rbp, rsp, r8 to r15.
+const SAVED: [u8; 16] = [13, 12, 14, 11, 9, 8, 10, 15, 0, 1, 2, 3, 4, 5, 6, 7];
+
+/// The place of the instruction pointer there.
+const SAVED_INSTRUCTION: u8 = 16;
+
+/// Where `gregset_t` lies in a `ucontext_t`: after flags, link and signal stack.
+const SAVED_AT: u64 = 40;
+
+impl Machine for X86_64 {
+    const STACK: u8 = RSP;
+    const FRAME: u8 = RBP;
+    const LINK: Option<u8> = None;
+    const INSTRUCTION_COLUMN: Option<u8> = Some(16);
+    const VENDOR: gimli::Vendor = gimli::Vendor::Default;
+
+    fn plain(address: u64) -> u64 {
+        address
+    }
+
+    fn interrupted(stack_pointer: u64, stack: &mut Stack<'_>) -> Option<Registers> {
+        // The handler's return took the address of the trampoline; the context comes next
+        // (`struct rt_sigframe` of the kernel).
+        let mut saved = |place: u8| {
+            let at = stack_pointer.wrapping_add(SAVED_AT);
+            stack.word(at.wrapping_add(u64::from(place).wrapping_mul(8)))
+        };
+        let mut general = [0; REGISTERS];
+        for (register, place) in general.iter_mut().zip(SAVED) {
+            *register = saved(place)?;
+        }
+        Some(Registers {
+            instruction: saved(SAVED_INSTRUCTION)?,
+            general,
+        })
+    }
+
+    fn without_frame(registers: &Registers, stack: &mut Stack<'_>) -> Option<Caller> {
+        let stack_pointer = registers.get(RSP)?;
+        let frame_pointer = registers.get(RBP)?;
+        let caller = |return_at: u64, frame_pointer: u64, stack: &mut Stack<'_>| {
+            Some(Caller {
+                return_address: stack.word(return_at)?,
+                stack_pointer: return_at.wrapping_add(8),
+                frame_pointer,
+            })
+        };
+        let code: [u8; 3] = stack.code(registers.instruction)?;
+        match code {
+            // push rbp; ret; ret imm16; endbr64.
+            [0x55 | 0xc3 | 0xc2, ..] | [0xf3, 0x0f, 0x1e] => {
+                caller(stack_pointer, frame_pointer, stack)
+            }
+            // mov rbp, rsp, in its two encodings.
+            [0x48, 0x89, 0xe5] | [0x48, 0x8b, 0xec] => {
+                let pushed = stack.word(stack_pointer)?;
+                caller(stack_pointer.wrapping_add(8), pushed, stack)
+            }
+            _ => None,
+        }
     }
 }
 
 /// The registers that the kernel saved for a signal handler.
 ///
 /// # Signal safety
-/// Three loads.
+/// Loads only.
 pub(crate) fn of_context(context: &libc::ucontext_t) -> Registers {
-    let register = |index: libc::c_int| {
-        let index = usize::try_from(index).unwrap_or(0);
-        context
-            .uc_mcontext
-            .gregs
-            .get(index)
-            .map_or(0, |value| value.cast_unsigned())
+    let saved = |place: u8| {
+        let value = context.uc_mcontext.gregs.get(usize::from(place));
+        value.map_or(0, |value| value.cast_unsigned())
     };
+    let mut general = [0; REGISTERS];
+    for (register, place) in general.iter_mut().zip(SAVED) {
+        *register = saved(place);
+    }
     Registers {
-        instruction: register(libc::REG_RIP),
-        stack: register(libc::REG_RSP),
-        frame: register(libc::REG_RBP),
+        instruction: saved(SAVED_INSTRUCTION),
+        general,
     }
 }

@@ -1,0 +1,68 @@
+//! The registers of an `aarch64` thread, and what is known of its code.
+//!
+//! DWARF numbers: DWARF for the Arm 64-bit Architecture, section 4.1. Experimental: it was never
+//! run on such a processor, only on its objects and on stacks made of integers.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use super::machine::{Caller, Machine, REGISTERS, Registers};
+use super::read_stack::Stack;
+
+/// 64-bit Arm under Linux.
+pub(super) struct Aarch64;
+
+const FRAME: u8 = 29;
+const LINK: u8 = 30;
+const STACK: u8 = 31;
+
+/// Where x0 lies above the stack pointer where a signal handler returns to: after the signal's
+/// information (128 bytes), in the context (at 176 bytes) after the fault's address.
+const SAVED_AT: u64 = 128 + 176 + 8;
+
+impl Machine for Aarch64 {
+    const STACK: u8 = STACK;
+    const FRAME: u8 = FRAME;
+    const LINK: Option<u8> = Some(LINK);
+    const INSTRUCTION_COLUMN: Option<u8> = None;
+    const VENDOR: gimli::Vendor = gimli::Vendor::AArch64;
+
+    fn plain(address: u64) -> u64 {
+        // User space has 48 bits unless a program asks for more by an address; above are the bits
+        // of pointer authentication.
+        address & 0xffff_ffff_ffff
+    }
+
+    fn interrupted(stack_pointer: u64, stack: &mut Stack<'_>) -> Option<Registers> {
+        let mut at = stack_pointer.wrapping_add(SAVED_AT);
+        let mut general = [0; REGISTERS];
+        // x0 to x30 and the stack pointer, then the instruction.
+        for register in &mut general {
+            *register = stack.word(at)?;
+            at = at.wrapping_add(8);
+        }
+        Some(Registers {
+            instruction: stack.word(at)?,
+            general,
+        })
+    }
+
+    fn without_frame(registers: &Registers, stack: &mut Stack<'_>) -> Option<Caller> {
+        let code = u32::from_le_bytes(stack.code(registers.instruction)?);
+        // ret; paciasp; bti c; stp x29, x30, [sp, ..]!
+        let is_without = matches!(code, 0xd65f_03c0 | 0xd503_233f | 0xd503_245f)
+            || code & 0xffc0_7fff == 0xa980_7bfd;
+        is_without.then_some(())?;
+        Some(Caller {
+            return_address: registers.get(LINK)?,
+            stack_pointer: registers.get(STACK)?,
+            frame_pointer: registers.get(FRAME)?,
+        })
+    }
+}

@@ -1,0 +1,241 @@
+//! From registers to a stack, by the tables.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use super::machine::{Caller, Machine, Registers};
+use super::read_stack::Stack;
+use super::rule::{Cfa, FrameRule, Rule, Saved};
+use super::tables::Tables;
+use crate::ring::record::{Lost, Quality};
+
+/// Walks from `registers`, leaf first: `emit` gets the interrupted instruction, then return
+/// addresses, until it returns false. Afterwards `registers` are those of the last frame that a
+/// signal interrupted.
+///
+/// # Signal safety
+/// No lock, no allocation; reads of the stack as [`Stack`] says, three for each frame.
+pub(super) fn walk<M: Machine>(
+    tables: &Tables,
+    registers: &mut Registers,
+    stack: &mut Stack<'_>,
+    mut emit: impl FnMut(u64) -> bool,
+) -> Quality {
+    let mut frame = Frame::interrupted::<M>(registers);
+    loop {
+        if !emit(frame.instruction) {
+            return Quality::Truncated;
+        }
+        frame = match frame.next::<M>(tables, registers, stack) {
+            Ok(Some(next)) => next,
+            Ok(None) => return Quality::Complete,
+            Err(lost) => return Quality::Lost(lost),
+        };
+    }
+}
+
+/// One frame on the way up.
+pub(super) struct Frame {
+    pub(super) instruction: u64,
+    pub(super) stack_pointer: u64,
+    pub(super) frame_pointer: u64,
+    /// Whether a signal interrupted this very frame: then all registers are known.
+    is_interrupted: bool,
+    /// Whether it was found without a table.
+    by_frame_pointer: bool,
+}
+
+impl Frame {
+    /// The frame that a signal interrupted.
+    pub(super) fn interrupted<M: Machine>(registers: &Registers) -> Self {
+        Self {
+            instruction: registers.instruction,
+            stack_pointer: registers.get(M::STACK).unwrap_or(0),
+            frame_pointer: registers.get(M::FRAME).unwrap_or(0),
+            is_interrupted: true,
+            by_frame_pointer: false,
+        }
+    }
+
+    /// The caller's frame; `None` where there is none.
+    ///
+    /// # Signal safety
+    /// As [`walk`].
+    pub(super) fn next<M: Machine>(
+        &self,
+        tables: &Tables,
+        registers: &mut Registers,
+        stack: &mut Stack<'_>,
+    ) -> Result<Option<Self>, Lost> {
+        let rule = tables.rule_at(self.place());
+        let caller = match rule {
+            Rule::End => return Ok(None),
+            Rule::SignalFrame => {
+                *registers = M::interrupted(self.stack_pointer, stack).ok_or(Lost::Memory)?;
+                return Ok(Some(Self::interrupted::<M>(registers)));
+            }
+            Rule::Unknown if self.by_frame_pointer && self.frame_pointer == 0 => return Ok(None),
+            Rule::Unknown => self.without_table::<M>(tables, registers, stack)?,
+            Rule::Unsupported => return Err(Lost::Rule),
+            Rule::Linkage { offset, from } => self.linkage(offset, from, stack)?,
+            Rule::Frame(rule) => self.caller::<M>(&rule, registers, stack)?,
+        };
+        if caller.return_address == 0 {
+            return Ok(None);
+        }
+        // A leaf may have nothing on the stack: where calls leave the return address in a register,
+        // and where it took it from the stack (as vfork(3) does).
+        let goes_up = caller.stack_pointer > self.stack_pointer
+            || (self.is_interrupted && caller.stack_pointer == self.stack_pointer);
+        if !goes_up {
+            return Err(Lost::Rule);
+        }
+        Ok(Some(Self {
+            instruction: M::plain(caller.return_address),
+            stack_pointer: caller.stack_pointer,
+            frame_pointer: caller.frame_pointer,
+            is_interrupted: false,
+            by_frame_pointer: rule == Rule::Unknown,
+        }))
+    }
+
+    /// The place in the code whose rule holds: a call may be the last instruction of a function
+    /// that does not return, so a caller's is the call and not what comes after it.
+    fn place(&self) -> u64 {
+        if self.is_interrupted {
+            self.instruction
+        } else {
+            self.instruction.wrapping_sub(1)
+        }
+    }
+
+    fn get<M: Machine>(&self, register: u8, registers: &Registers) -> Result<u64, Lost> {
+        if register == M::STACK {
+            return Ok(self.stack_pointer);
+        }
+        if register == M::FRAME {
+            return Ok(self.frame_pointer);
+        }
+        let known = registers.get(register).filter(|_| self.is_interrupted);
+        known.ok_or(Lost::Register)
+    }
+
+    fn caller<M: Machine>(
+        &self,
+        rule: &FrameRule,
+        registers: &Registers,
+        stack: &mut Stack<'_>,
+    ) -> Result<Caller, Lost> {
+        let cfa = match rule.cfa {
+            Cfa::Register { register, offset } => plus(self.get::<M>(register, registers)?, offset),
+            Cfa::Word {
+                register,
+                at,
+                offset,
+            } => plus(
+                word(stack, plus(self.get::<M>(register, registers)?, at))?,
+                offset,
+            ),
+        };
+        let return_address = match (rule.return_address, M::LINK) {
+            (Saved::Same, Some(link)) => self.get::<M>(link, registers)?,
+            (Saved::Same, None) => return Err(Lost::Rule),
+            (saved, _) => self.saved::<M>(saved, cfa, registers, stack)?.unwrap_or(0),
+        };
+        let frame_pointer = match rule.frame_pointer {
+            Saved::Same => self.frame_pointer,
+            saved => self.saved::<M>(saved, cfa, registers, stack)?.unwrap_or(0),
+        };
+        Ok(Caller {
+            return_address,
+            stack_pointer: cfa,
+            frame_pointer,
+        })
+    }
+
+    fn saved<M: Machine>(
+        &self,
+        saved: Saved,
+        cfa: u64,
+        registers: &Registers,
+        stack: &mut Stack<'_>,
+    ) -> Result<Option<u64>, Lost> {
+        match saved {
+            Saved::AtCfa(offset) => word(stack, plus(cfa, offset)).map(Some),
+            Saved::At(register, offset) => {
+                word(stack, plus(self.get::<M>(register, registers)?, offset)).map(Some)
+            }
+            Saved::In(register) => self.get::<M>(register, registers).map(Some),
+            Saved::Same | Saved::Nowhere => Ok(None),
+        }
+    }
+
+    fn linkage(&self, offset: i32, from: u8, stack: &mut Stack<'_>) -> Result<Caller, Lost> {
+        let pushed = if self.instruction & 15 >= u64::from(from) {
+            8
+        } else {
+            0
+        };
+        let cfa = plus(self.stack_pointer, offset).wrapping_add(pushed);
+        Ok(Caller {
+            return_address: word(stack, cfa.wrapping_sub(8))?,
+            stack_pointer: cfa,
+            frame_pointer: self.frame_pointer,
+        })
+    }
+
+    /// By what compilers agree on: the frame pointer is where the caller's was saved, and the return
+    /// address is in the word above. Only where both make sense.
+    fn without_table<M: Machine>(
+        &self,
+        tables: &Tables,
+        registers: &Registers,
+        stack: &mut Stack<'_>,
+    ) -> Result<Caller, Lost> {
+        if self.is_interrupted
+            && let Some(caller) = M::without_frame(registers, stack)
+            && tables.is_code(M::plain(caller.return_address))
+        {
+            return Ok(caller);
+        }
+        let frame = self.frame_pointer;
+        if frame < self.stack_pointer || frame & 7 != 0 {
+            return Err(Lost::Table);
+        }
+        let caller = Caller {
+            return_address: word(stack, frame.wrapping_add(8))?,
+            stack_pointer: frame.wrapping_add(16),
+            frame_pointer: word(stack, frame)?,
+        };
+        // The caller's frame pointer may be anything: code that was compiled ahead of time keeps
+        // other values in the register, and has a table.
+        let is_end = caller.return_address == 0;
+        if is_end || tables.is_code(M::plain(caller.return_address)) {
+            Ok(caller)
+        } else {
+            Err(Lost::Table)
+        }
+    }
+}
+
+fn plus(value: u64, offset: i32) -> u64 {
+    value.wrapping_add_signed(i64::from(offset))
+}
+
+fn word(stack: &mut Stack<'_>, address: u64) -> Result<u64, Lost> {
+    stack.word(address).ok_or(Lost::Memory)
+}
+
+#[cfg(test)]
+impl Frame {
+    /// Instruction, stack pointer and frame pointer.
+    pub(super) fn where_it_is(&self) -> (u64, u64, u64) {
+        (self.instruction, self.stack_pointer, self.frame_pointer)
+    }
+}
