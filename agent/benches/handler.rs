@@ -16,6 +16,7 @@
 //! Run one case at a time, several times, on a quiet machine:
 //! `cargo bench -p flashlamp --bench handler`.
 #![expect(unsafe_code, reason = "installs handlers and raises signals")]
+#![expect(clippy::print_stdout, reason = "what is no time is printed")]
 #![expect(clippy::disallowed_methods, reason = "spins by the clock")]
 
 use std::hint::black_box;
@@ -134,6 +135,8 @@ fn flashlamp_case(group: &mut Group<'_>, depth: u32) {
         .start()
         .expect("the bench may create timers");
     let value = flashlamp::bench_support::signal_value(&profiler);
+    let (functions, rows, bytes, faults) = flashlamp::bench_support::unwind_tables(&profiler);
+    println!("unwind tables: {functions} functions, {rows} rows, {bytes} bytes, {faults} faults");
     with_busy_drain(|| {
         group.bench_function("flashlamp", |bencher| {
             below(depth, &mut || {

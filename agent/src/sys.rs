@@ -126,7 +126,7 @@ pub(crate) fn is_readable(address: u64) -> bool {
     let set = address & !7;
     // SAFETY: the kernel copies eight bytes from the address or fails with EFAULT; with a `how` that
     // does not exist it changes nothing, and it is told of no place to write to.
-    let result = unsafe { libc::syscall(libc::SYS_rt_sigprocmask, -1, set, 0, 8) };
+    let result = unsafe { libc::syscall(libc::SYS_rt_sigprocmask, -1, set, 0_usize, 8_usize) };
     result == 0 || errno() == libc::EINVAL
 }
 

@@ -205,9 +205,11 @@ fn record(
     let own = thread
         .stack
         .of_this_thread(sys::thread_pointer(), registers.stack_pointer());
-    // SAFETY: the drain found this range in the memory map, with the thread's control block at its
-    // end (or as the stack that the kernel gave the main thread), while the thread ran: it is the
-    // thread's stack for as long as the thread lives, and the thread is here.
+    // SAFETY: the drain found this range in the memory map, up to the control block of the thread
+    // that runs here (pthread_create(3) of glibc puts it at the end of the stack's own memory), or as
+    // the stack that the kernel gave the main thread. Nobody unmaps the part of it above the stack
+    // pointer of the thread that runs on it. Where another stack lies in the range the walk still
+    // asks for each page.
     let own = unsafe { OwnStack::assume(own) };
     // SAFETY: `state` is borrowed from the thread whose `busy` flag the handler holds, and the
     // publisher looks at that flag.

@@ -5,5 +5,6 @@ mod pace;
 pub(crate) mod shared;
 pub(crate) mod signal;
 pub(crate) mod slot;
+mod stack_cell;
 pub(crate) mod threads;
 pub(crate) mod watch;

@@ -2,15 +2,6 @@
 //!
 //! DWARF numbers: DWARF for the Arm 64-bit Architecture, section 4.1. Experimental: it was never
 //! run on such a processor, only on its objects and on stacks made of integers.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::arithmetic_side_effects
-    )
-)]
 
 use super::machine::{Caller, Machine, REGISTERS, Registers};
 use super::read_stack::Stack;

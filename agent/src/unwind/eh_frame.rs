@@ -5,6 +5,7 @@
 //! Standard Base, "Exception Frames", and DWARF 5, section 6.4. gimli runs the programs; here their
 //! rows become rules, and what one object states wrongly costs its own stacks only.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -64,11 +65,11 @@ pub(super) fn build<M: Machine>(
         cies: HashMap::new(),
         machine: std::marker::PhantomData,
     };
-    for (place, function) in functions.iter().enumerate() {
-        let next = functions.get(place + 1).map_or(u64::MAX, |next| next.start);
+    let starts = functions.iter().skip(1).map(|function| function.start);
+    for (function, next) in functions.iter().zip(starts.chain([u64::MAX])) {
         let end = function.end.min(next);
         if rules.add(function, end)?.is_err() {
-            fault_count += 1;
+            fault_count = fault_count.saturating_add(1);
         }
         if end < next {
             rules.builder.push(end, Rule::Unknown)?;
@@ -101,7 +102,7 @@ impl<'d> Reading<'d> {
     /// many could not be read.
     fn functions(&self, code: &Range<u64>) -> (Vec<Function>, usize) {
         let mut functions = Vec::new();
-        let mut faults = 0;
+        let mut faults = 0_usize;
         let mut cies = HashMap::new();
         let mut entries = self.section.entries(&self.bases);
         loop {
@@ -111,12 +112,12 @@ impl<'d> Reading<'d> {
                 Ok(Some(CieOrFde::Fde(partial))) => partial,
                 Err(_) => {
                     // Where one entry ends is where the next one begins.
-                    faults += 1;
+                    faults = faults.saturating_add(1);
                     break;
                 }
             };
             let Ok(fde) = partial.parse(|_, _, at| self.cie(&mut cies, at)) else {
-                faults += 1;
+                faults = faults.saturating_add(1);
                 continue;
             };
             let (start, end) = (fde.initial_address(), fde.end_address());
@@ -125,7 +126,7 @@ impl<'d> Reading<'d> {
                 functions.push(Function { start, end, at });
             }
         }
-        functions.sort_unstable_by_key(|function| (function.start, u64::MAX - function.end));
+        functions.sort_unstable_by_key(|function| (function.start, Reverse(function.end)));
         functions.dedup_by_key(|function| function.start);
         (functions, faults)
     }
@@ -162,7 +163,10 @@ impl<M: Machine> Rules<'_, '_, M> {
         let fde = section.fde_from_offset(bases, function.at, |_, _, at| reading.cie(cies, at));
         let fde = match fde {
             Ok(fde) => fde,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => {
+                self.builder.push(function.start, Rule::Unsupported)?;
+                return Ok(Err(error));
+            }
         };
         if fde.is_signal_trampoline() {
             self.builder.push(function.start, Rule::SignalFrame)?;

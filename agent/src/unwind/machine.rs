@@ -1,13 +1,4 @@
 //! What differs from processor to processor.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::arithmetic_side_effects
-    )
-)]
 
 use super::read_stack::Stack;
 

@@ -6,6 +6,15 @@
 //! Code that no object covers (compiled at run time) is walked by frame pointers.
 //!
 //! Callers see only [`Tables`], [`ThreadState`], [`Registers`], [`OwnStack`] and [`walk()`].
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
 
 #[cfg(any(test, target_arch = "aarch64"))]
 mod aarch64;

@@ -149,7 +149,7 @@ impl Look<'_> {
         };
         registers.general[usize::from(Native::FRAME)] = self.frame_pointer;
         registers.general[usize::from(Native::STACK)] = self.stack_pointer;
-        let mut stack = Stack::new(sys::pid(), &OwnStack::UNKNOWN, self.stack_pointer, window);
+        let mut stack = Stack::new(sys::pid(), &OwnStack::default(), self.stack_pointer, window);
         let next = Frame::interrupted::<Native>(&registers);
         let next = next.next::<Native>(tables, &mut registers, &mut stack)?;
         Ok(next.map(|frame| frame.where_it_is()))

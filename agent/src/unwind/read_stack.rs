@@ -8,15 +8,6 @@
 //! yet) is copied by the kernel, a window at a time (`process_vm_readv(2)`). **Rejected.** A handler
 //! for `SIGSEGV`: it is the host's, and another library may replace it at any time.
 #![expect(unsafe_code, reason = "loads from the interrupted stack")]
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::arithmetic_side_effects
-    )
-)]
 
 use std::ops::Range;
 
@@ -25,15 +16,12 @@ use crate::sys;
 
 /// A thread's own stack: from its lowest address to where it begins.
 ///
-/// Made by [`OwnStack::assume`] alone, so that nothing else is ever loaded from.
+/// Made by [`OwnStack::assume`] alone, so that nothing else is ever loaded from. The default is an
+/// unknown stack: everything is copied by the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OwnStack(Range<u64>);
 
 impl OwnStack {
-    /// An unknown stack: everything is copied by the kernel.
-    #[cfg(test)]
-    pub(crate) const UNKNOWN: Self = Self(0..0);
-
     /// The stack in this range.
     ///
     /// # Safety

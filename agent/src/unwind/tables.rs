@@ -105,13 +105,8 @@ impl Tables {
 
     /// Whether this very object is in the snapshot.
     pub(crate) fn contains(&self, identity: &ObjectIdentity) -> bool {
-        let place = self.place_of(identity.range.start);
-        place.is_ok_and(|place| self.objects[place].identity == *identity)
-    }
-
-    fn place_of(&self, start: u64) -> Result<usize, usize> {
-        self.objects
-            .binary_search_by_key(&start, |object| object.identity.range.start)
+        let object = self.object_at(identity.range.start);
+        object.is_some_and(|object| object.identity == *identity)
     }
 
     /// Removes the objects that are not among `live` (starts).
@@ -140,10 +135,10 @@ impl Tables {
             function_count: built.function_count,
             fault_count: built.fault_count,
         });
-        match self.place_of(object.identity.range.start) {
-            Ok(place) => self.objects[place] = object,
-            Err(place) => self.objects.insert(place, object),
-        }
+        let start = |object: &Arc<Object>| object.identity.range.start;
+        self.objects.retain(|one| start(one) != start(&object));
+        self.objects.push(object);
+        self.objects.sort_by_key(start);
     }
 
     /// Takes these as the executable mappings, in order of address. Tells whether that is news.

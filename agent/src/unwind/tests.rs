@@ -50,7 +50,7 @@ fn walk_all(registers: Registers, depth_max: usize) -> (Vec<u64>, Quality) {
 fn walk_with(tables: &Tables, registers: Registers, depth_max: usize) -> (Vec<u64>, Quality) {
     let mut state = ThreadState::new();
     let mut frames = Vec::new();
-    let own = OwnStack::UNKNOWN;
+    let own = OwnStack::default();
     let mut registers = registers;
     let quality = walk(
         tables,
@@ -134,7 +134,7 @@ fn walk_words<M: Machine>(
     stack_pointer: u64,
 ) -> (Vec<u64>, Quality) {
     let mut window = Window::new();
-    let mut stack = Stack::new(sys::pid(), &OwnStack::UNKNOWN, stack_pointer, &mut window);
+    let mut stack = Stack::new(sys::pid(), &OwnStack::default(), stack_pointer, &mut window);
     let mut frames = Vec::new();
     let quality = walk_by::<M>(tables, &mut registers.clone(), &mut stack, |address| {
         frames.push(address);

@@ -1,13 +1,4 @@
 //! From registers to a stack, by the tables.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::arithmetic_side_effects
-    )
-)]
 
 use super::machine::{Caller, Machine, Registers};
 use super::read_stack::Stack;

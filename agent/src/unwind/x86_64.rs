@@ -1,15 +1,6 @@
 //! The registers of an interrupted `x86_64` thread, and what is known of its code.
 //!
 //! DWARF numbers: System V Application Binary Interface, AMD64 supplement, figure 3.36.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::arithmetic_side_effects
-    )
-)]
 
 use super::machine::{Caller, Machine, REGISTERS, Registers};
 use super::read_stack::Stack;
