@@ -19,72 +19,24 @@
 #![expect(clippy::print_stdout, reason = "what is no time is printed")]
 #![expect(clippy::disallowed_methods, reason = "spins by the clock")]
 
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+mod raised;
+
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use flashlamp::{Clock, Profiler};
+
+use crate::raised::{below, empty_handler, quiet_profiler, stop, time_of_signal, with_busy_drain};
 
 const DEPTHS: [u32; 3] = [1, 32, 128];
-
-#[inline(never)]
-fn below(frames: u32, work: &mut dyn FnMut()) -> u32 {
-    if frames <= 1 {
-        work();
-        return 1;
-    }
-    black_box(below(frames - 1, work)) + 1
-}
-
-/// 100 us: longer than a sample takes.
-fn pause() {
-    let end = Instant::now() + Duration::from_micros(100);
-    while Instant::now() < end {
-        std::hint::spin_loop();
-    }
-}
-
-extern "C" fn empty_handler(_signal: libc::c_int) {}
 
 fn set_handler(handler: libc::sighandler_t) -> libc::sighandler_t {
     // SAFETY: the handlers used here do nothing, or were installed before.
     unsafe { libc::signal(libc::SIGPROF, handler) }
 }
 
-/// The time of so many signals of this value, each after a pause.
+/// The time of so many signals of this value.
 fn time_of_signals(count: u64, value: u64) -> Duration {
-    let mut sum = Duration::ZERO;
-    for _ in 0..count {
-        pause();
-        let began = Instant::now();
-        raise_as_timer(value);
-        sum += began.elapsed();
-    }
-    sum
-}
-
-fn thread_id() -> libc::pid_t {
-    // SAFETY: gettid takes no argument and always succeeds.
-    unsafe { libc::gettid() }
-}
-
-/// Sends this thread what the kernel sends for the profiler's timer.
-fn raise_as_timer(value: u64) {
-    // SAFETY: siginfo_t is a C struct of integers: all zeroes is valid.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    info.si_signo = libc::SIGPROF;
-    info.si_code = libc::SI_TIMER;
-    // The layout of a timer's siginfo on 64-bit Linux: after three ints and padding come the
-    // timer's id, the overrun (0), and the value at byte 24.
-    // SAFETY: word 3 lies inside the 128 bytes of siginfo_t, which is aligned to 8.
-    let word = unsafe { (&raw mut info).cast::<u64>().add(3) };
-    // SAFETY: as above, and nobody else knows `info`.
-    unsafe { word.write(value) };
-    let signal = libc::SYS_rt_tgsigqueueinfo;
-    let (process, thread) = (std::process::id(), thread_id());
-    // SAFETY: both ids are our own; the kernel copies the siginfo.
-    let result = unsafe { libc::syscall(signal, process, thread, libc::SIGPROF, &raw const info) };
-    assert_eq!(result, 0, "rt_tgsigqueueinfo");
+    (0..count).map(|_| time_of_signal(value)).sum()
 }
 
 fn handler_cost(criterion: &mut Criterion) {
@@ -110,30 +62,8 @@ fn handler_cost(criterion: &mut Criterion) {
 
 type Group<'c> = criterion::BenchmarkGroup<'c, criterion::measurement::WallTime>;
 
-/// Runs `work` while an idle thread has a profiler of a short period: the drain then comes every
-/// 5 ms, as it would at such a rate.
-fn with_busy_drain(work: impl FnOnce()) {
-    std::thread::scope(|scope| {
-        let (done, wait) = std::sync::mpsc::channel::<()>();
-        scope.spawn(move || {
-            let idle = Profiler::builder()
-                .period(Duration::from_micros(50))
-                .start();
-            wait.recv().unwrap_or_default();
-            drop(idle);
-        });
-        work();
-        drop(done);
-    });
-}
-
 fn flashlamp_case(group: &mut Group<'_>, depth: u32) {
-    // Its own timer is out of the way: one signal in a thousand seconds.
-    let profiler = Profiler::builder()
-        .clock(Clock::Wall)
-        .period(Duration::from_secs(1000))
-        .start()
-        .expect("the bench may create timers");
+    let profiler = quiet_profiler();
     let value = flashlamp::bench_support::signal_value(&profiler);
     let (functions, rows, bytes, faults) = flashlamp::bench_support::unwind_tables(&profiler);
     println!("unwind tables: {functions} functions, {rows} rows, {bytes} bytes, {faults} faults");
@@ -144,13 +74,7 @@ fn flashlamp_case(group: &mut Group<'_>, depth: u32) {
             });
         });
     });
-    let log = profiler.stop();
-    assert!(!log.is_empty(), "the handler ran");
-    assert!(
-        log.losses().is_empty(),
-        "samples were lost: {:?}",
-        log.losses()
-    );
+    stop(profiler);
 }
 
 fn peer_case(group: &mut Group<'_>, depth: u32) {
