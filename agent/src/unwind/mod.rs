@@ -25,6 +25,7 @@ mod object_table;
 mod oracle;
 mod read_stack;
 mod rule;
+mod step;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ mod x86_64;
 pub(crate) use self::machine::Registers;
 pub(crate) use self::read_stack::OwnStack;
 use self::read_stack::{Stack, Window};
+use self::step::Steps;
 pub(crate) use self::tables::{ObjectIdentity, ObjectUnwindInfo, Tables};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use self::x86_64::of_context;
@@ -47,13 +49,15 @@ type Native = x86_64::X86_64;
 /// What one thread needs to unwind: preallocated, used by one handler at a time.
 pub(crate) struct ThreadState {
     window: Window,
+    steps: Steps,
 }
 
 impl ThreadState {
-    /// Allocates the window (4 KiB).
+    /// Allocates the window (4 KiB) and the memory of rules (8 KiB).
     pub(crate) fn new() -> Self {
         Self {
             window: Window::new(),
+            steps: Steps::new(),
         }
     }
 }
@@ -74,7 +78,7 @@ pub(crate) fn walk(
 ) -> Quality {
     let stack_pointer = registers.stack_pointer();
     let mut stack = Stack::new(pid, own, stack_pointer, &mut state.window);
-    walk::walk::<Native>(tables, registers, &mut stack, emit)
+    walk::walk::<Native>(tables, &mut state.steps, registers, &mut stack, emit)
 }
 
 impl Registers {

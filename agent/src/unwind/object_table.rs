@@ -56,7 +56,7 @@ impl ObjectTable {
         let end = usize::try_from(*self.pages.get(page.checked_add(1)?)?).ok()?;
         let place = u32::try_from(offset & PAGE_BYTES.wrapping_sub(1)).ok()?;
         let rows = self.rows.get(first..end)?;
-        let before = rows.partition_point(|row| row >> 16 <= place);
+        let before = count_up_to(rows, place << 16 | 0xffff);
         // Where the page has no row before this place, the rule is that of the row before the page.
         let row = first.checked_add(before)?.checked_sub(1)?;
         let rule = self.rows.get(row)? & 0xffff;
@@ -74,6 +74,22 @@ impl ObjectTable {
         let rules = self.rules.len().saturating_mul(size_of::<Rule>());
         words.saturating_mul(4).saturating_add(rules)
     }
+}
+
+/// How many of the rows are not after `last`; they are in order.
+///
+/// Where few are left, comparing all of them is faster than choosing between halves.
+fn count_up_to(mut rows: &[u32], last: u32) -> usize {
+    let mut before = 0_usize;
+    while rows.len() > 16 {
+        let (low, high) = rows.split_at(rows.len() / 2);
+        let is_in_high = high.first().is_some_and(|row| *row <= last);
+        if is_in_high {
+            before = before.wrapping_add(low.len());
+        }
+        rows = if is_in_high { high } else { low };
+    }
+    before.wrapping_add(rows.iter().filter(|row| **row <= last).count())
 }
 
 /// Makes a table from rows in the order of their places.

@@ -11,6 +11,7 @@ use super::eh_frame;
 use super::machine::{Machine as _, REGISTERS};
 use super::read_stack::{OwnStack, Stack, Window};
 use super::rule::{Cfa, Rule, Saved};
+use super::step::Step;
 use super::walk::Frame;
 use super::{Native, ObjectIdentity, ObjectUnwindInfo, Registers, Tables};
 use crate::ring::record::Lost;
@@ -120,8 +121,8 @@ fn framehop_of(file: &File) -> Hop {
     }
 }
 
-/// A step: return address, stack pointer, frame pointer.
-type Step = Option<(u64, u64, u64)>;
+/// A caller: return address, stack pointer, frame pointer.
+type Parent = Option<(u64, u64, u64)>;
 
 /// Words that each point to another word of the stack: whatever is taken for a frame pointer
 /// or a return address can be told from all others.
@@ -142,7 +143,7 @@ struct Look<'w> {
 }
 
 impl Look<'_> {
-    fn ours(&self, tables: &Tables, window: &mut Window, address: u64) -> Result<Step, Lost> {
+    fn ours(&self, tables: &Tables, window: &mut Window, address: u64) -> Result<Parent, Lost> {
         let mut registers = Registers {
             instruction: address,
             general: [0; REGISTERS],
@@ -150,12 +151,19 @@ impl Look<'_> {
         registers.general[usize::from(Native::FRAME)] = self.frame_pointer;
         registers.general[usize::from(Native::STACK)] = self.stack_pointer;
         let mut stack = Stack::new(sys::pid(), &OwnStack::default(), self.stack_pointer, window);
-        let next = Frame::interrupted::<Native>(&registers);
-        let next = next.next::<Native>(tables, &mut registers, &mut stack)?;
-        Ok(next.map(|frame| frame.where_it_is()))
+        let frame = Frame::interrupted::<Native>(&registers);
+        let rule = tables.rule_at(address);
+        let next = frame.by_rule::<Native>(&rule, tables, &mut registers, &mut stack);
+        let next = next.map(|next| next.map(|frame| frame.where_it_is()));
+        if let Some(step) = Step::of::<Native>(&rule) {
+            let by_step = frame.by_step::<Native>(step, &mut stack);
+            let by_step = by_step.map(|next| next.map(|frame| frame.where_it_is()));
+            assert_eq!(by_step, next, "{rule:?} in one word: {step:?}");
+        }
+        next
     }
 
-    fn framehops(&self, hop: &mut Hop, address: u64) -> Result<Step, framehop::Error> {
+    fn framehops(&self, hop: &mut Hop, address: u64) -> Result<Parent, framehop::Error> {
         let start = self.words.as_ptr().addr() as u64;
         let mut word = |at: u64| {
             let place = at.checked_sub(start).map(|bytes| bytes / 8).ok_or(())?;

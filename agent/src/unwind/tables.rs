@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Native;
 use super::eh_frame;
@@ -37,9 +38,16 @@ pub(crate) struct ObjectUnwindInfo {
 pub(crate) struct Tables {
     /// By address; they do not overlap.
     objects: Vec<Arc<Object>>,
+    /// Where each of them is: close together, because they are looked through for each frame.
+    ranges: Vec<Range<u64>>,
     /// Executable mappings, by address.
     code: Arc<[Range<u64>]>,
+    /// No two snapshots with different objects have the same one.
+    generation: u64,
 }
+
+/// The generation that was given last.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
 struct Object {
@@ -69,6 +77,24 @@ impl Tables {
         Self::default()
     }
 
+    /// Tells these objects' rules from those of all other snapshots.
+    ///
+    /// # Signal safety
+    /// One load.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// After the objects have changed.
+    fn renew(&mut self) {
+        let ranges = self
+            .objects
+            .iter()
+            .map(|object| object.identity.range.clone());
+        self.ranges = ranges.collect();
+        self.generation = GENERATION.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+    }
+
     /// The rule at an address of the process.
     ///
     /// # Signal safety
@@ -81,11 +107,10 @@ impl Tables {
     }
 
     fn object_at(&self, address: u64) -> Option<&Object> {
-        let after = self
-            .objects
-            .partition_point(|object| object.identity.range.start <= address);
-        let object = self.objects.get(after.checked_sub(1)?)?;
-        (address < object.identity.range.end).then_some(&**object)
+        let after = self.ranges.partition_point(|range| range.start <= address);
+        let place = after.checked_sub(1)?;
+        let is_in = address < self.ranges.get(place)?.end;
+        is_in.then_some(self.objects.get(place)?)
     }
 
     /// Whether there is code at an address, as far as the snapshot knows.
@@ -113,6 +138,7 @@ impl Tables {
     pub(crate) fn retain(&mut self, live: &[u64]) {
         self.objects
             .retain(|object| live.contains(&object.identity.range.start));
+        self.renew();
     }
 
     /// Adds an object, in place of one that was at the same start. Builds its table.
@@ -139,6 +165,7 @@ impl Tables {
         self.objects.retain(|one| start(one) != start(&object));
         self.objects.push(object);
         self.objects.sort_by_key(start);
+        self.renew();
     }
 
     /// Takes these as the executable mappings, in order of address. Tells whether that is news.
@@ -177,9 +204,11 @@ impl Tables {
             function_count: 0,
             fault_count: 0,
         };
-        Self {
+        let mut tables = Self {
             objects: vec![Arc::new(object)],
-            code: Arc::default(),
-        }
+            ..Self::default()
+        };
+        tables.renew();
+        tables
     }
 }

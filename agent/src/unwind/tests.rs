@@ -7,6 +7,7 @@ use super::machine::{Machine, REGISTERS};
 use super::object_table::TableBuilder;
 use super::read_stack::{Stack, Window};
 use super::rule::{Cfa, FrameRule, Rule, Saved};
+use super::step::Steps;
 use super::walk::walk as walk_by;
 use super::x86_64::X86_64;
 use super::{ObjectIdentity, ObjectUnwindInfo, OwnStack, Registers, Tables, ThreadState, walk};
@@ -48,13 +49,21 @@ fn walk_all(registers: Registers, depth_max: usize) -> (Vec<u64>, Quality) {
 }
 
 fn walk_with(tables: &Tables, registers: Registers, depth_max: usize) -> (Vec<u64>, Quality) {
-    let mut state = ThreadState::new();
+    walk_again(tables, &mut ThreadState::new(), registers, depth_max)
+}
+
+/// A walk of a thread that has walked before.
+fn walk_again(
+    tables: &Tables,
+    state: &mut ThreadState,
+    mut registers: Registers,
+    depth_max: usize,
+) -> (Vec<u64>, Quality) {
     let mut frames = Vec::new();
     let own = OwnStack::default();
-    let mut registers = registers;
     let quality = walk(
         tables,
-        &mut state,
+        state,
         (sys::pid(), &own),
         &mut registers,
         |address| {
@@ -136,10 +145,16 @@ fn walk_words<M: Machine>(
     let mut window = Window::new();
     let mut stack = Stack::new(sys::pid(), &OwnStack::default(), stack_pointer, &mut window);
     let mut frames = Vec::new();
-    let quality = walk_by::<M>(tables, &mut registers.clone(), &mut stack, |address| {
-        frames.push(address);
-        frames.len() < 100
-    });
+    let quality = walk_by::<M>(
+        tables,
+        &mut Steps::new(),
+        &mut registers.clone(),
+        &mut stack,
+        |address| {
+            frames.push(address);
+            frames.len() < 100
+        },
+    );
     (frames, quality)
 }
 
@@ -382,6 +397,64 @@ fn tables_with_rules(count: u8) -> Tables {
         eh_frame: Some((0x8000, section)),
     });
     tables
+}
+
+/// Tables of one object at 0x10000 whose only rule has its frame so far above the stack pointer.
+fn tables_of_frames(bytes: i32) -> Tables {
+    let rule = Rule::Frame(FrameRule {
+        cfa: at_register(7, bytes),
+        return_address: Saved::AtCfa(-8),
+        frame_pointer: Saved::Same,
+    });
+    tables_of(&[(0x1000, rule), (0x2000, Rule::End)])
+}
+
+#[test]
+fn remembered_rule_does_not_outlive_its_object() {
+    let words = black_box(vec![0x2010_u64, 0x2020, 0x2030, 0x2040]);
+    let stack = words.as_ptr().addr() as u64;
+    let mut state = ThreadState::new();
+    let caller = |tables: &Tables, state: &mut ThreadState| {
+        let leaf = registers(0x1500, stack, 1);
+        walk_again(tables, state, leaf, 100).0[1]
+    };
+    let before = tables_of_frames(8);
+    for _ in 0..2 {
+        assert_eq!(caller(&before, &mut state), 0x2010);
+    }
+    // Another object in its place, as the loader may map one; then none; then the first again.
+    assert_eq!(caller(&tables_of_frames(16), &mut state), 0x2020);
+    let mut without = before.clone();
+    without.retain(&[]);
+    let leaf = registers(0x1500, stack, 1);
+    let (frames, quality) = walk_again(&without, &mut state, leaf, 100);
+    assert_eq!((frames.len(), quality), (1, Quality::Lost(Lost::Table)));
+    assert_eq!(caller(&before, &mut state), 0x2010);
+}
+
+#[test]
+fn places_that_share_a_memory_keep_their_own_rules() {
+    // More places than are remembered, so that they drive each other out, in one walk and the next.
+    let rule_of = |place: u64| {
+        Rule::Frame(FrameRule {
+            cfa: at_register(7, if place.is_multiple_of(3) { 16 } else { 8 }),
+            return_address: Saved::AtCfa(-8),
+            frame_pointer: Saved::Same,
+        })
+    };
+    let rules: Vec<(u64, Rule)> = (0x100..0x2000).map(|at| (at, rule_of(at))).collect();
+    let tables = tables_of(&rules);
+    let words = black_box(vec![0_u64, 0x3000, 0]);
+    let stack = words.as_ptr().addr() as u64;
+    let mut state = ThreadState::new();
+    for _ in 0..2 {
+        for (place, _) in &rules {
+            // The word at the frame is no return address where the frame is 8 bytes long.
+            let (frames, _) = walk_again(&tables, &mut state, registers(*place, stack, 1), 2);
+            let is_long = place.is_multiple_of(3);
+            assert_eq!(frames.len(), if is_long { 2 } else { 1 }, "{place:#x}");
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::machine::{Caller, Machine, Registers};
 use super::read_stack::Stack;
 use super::rule::{Cfa, FrameRule, Rule, Saved};
+use super::step::{Base, Step, Steps};
 use super::tables::Tables;
 use crate::ring::record::{Lost, Quality};
 
@@ -14,16 +15,28 @@ use crate::ring::record::{Lost, Quality};
 /// No lock, no allocation; reads of the stack as [`Stack`] says, three for each frame.
 pub(super) fn walk<M: Machine>(
     tables: &Tables,
+    steps: &mut Steps,
     registers: &mut Registers,
     stack: &mut Stack<'_>,
     mut emit: impl FnMut(u64) -> bool,
 ) -> Quality {
+    steps.hold_for(tables.generation());
     let mut frame = Frame::interrupted::<M>(registers);
     loop {
         if !emit(frame.instruction) {
             return Quality::Truncated;
         }
-        frame = match frame.next::<M>(tables, registers, stack) {
+        let place = frame.place();
+        let next = if let Some(step) = steps.at(place) {
+            frame.by_step::<M>(step, stack)
+        } else {
+            let rule = tables.rule_at(place);
+            if let Some(step) = Step::of::<M>(&rule) {
+                steps.remember(place, step);
+            }
+            frame.by_rule::<M>(&rule, tables, registers, stack)
+        };
+        frame = match next {
             Ok(Some(next)) => next,
             Ok(None) => return Quality::Complete,
             Err(lost) => return Quality::Lost(lost),
@@ -54,18 +67,43 @@ impl Frame {
         }
     }
 
-    /// The caller's frame; `None` where there is none.
+    /// The caller's frame by a step; `None` where there is none.
     ///
     /// # Signal safety
     /// As [`walk`].
-    pub(super) fn next<M: Machine>(
+    pub(super) fn by_step<M: Machine>(
         &self,
+        step: Step,
+        stack: &mut Stack<'_>,
+    ) -> Result<Option<Self>, Lost> {
+        let base = match step.base {
+            Base::FramePointer => self.frame_pointer,
+            Base::StackPointer | Base::None => self.stack_pointer,
+        };
+        let cfa = plus(base, step.offset);
+        let caller = Caller {
+            return_address: word(stack, plus(cfa, step.return_address()))?,
+            stack_pointer: cfa,
+            frame_pointer: match step.frame_pointer() {
+                None => self.frame_pointer,
+                Some(offset) => word(stack, plus(cfa, offset))?,
+            },
+        };
+        self.to_caller::<M>(&caller, false)
+    }
+
+    /// The caller's frame by the rule that holds here; `None` where there is none.
+    ///
+    /// # Signal safety
+    /// As [`walk`].
+    pub(super) fn by_rule<M: Machine>(
+        &self,
+        rule: &Rule,
         tables: &Tables,
         registers: &mut Registers,
         stack: &mut Stack<'_>,
     ) -> Result<Option<Self>, Lost> {
-        let rule = tables.rule_at(self.place());
-        let caller = match rule {
+        let caller = match *rule {
             Rule::End => return Ok(None),
             Rule::SignalFrame => {
                 *registers = M::interrupted(self.stack_pointer, stack).ok_or(Lost::Memory)?;
@@ -77,6 +115,15 @@ impl Frame {
             Rule::Linkage { offset, from } => self.linkage(offset, from, stack)?,
             Rule::Frame(rule) => self.caller::<M>(&rule, registers, stack)?,
         };
+        self.to_caller::<M>(&caller, *rule == Rule::Unknown)
+    }
+
+    /// The frame of this caller; `None` where it is none.
+    fn to_caller<M: Machine>(
+        &self,
+        caller: &Caller,
+        by_frame_pointer: bool,
+    ) -> Result<Option<Self>, Lost> {
         if caller.return_address == 0 {
             return Ok(None);
         }
@@ -92,13 +139,13 @@ impl Frame {
             stack_pointer: caller.stack_pointer,
             frame_pointer: caller.frame_pointer,
             is_interrupted: false,
-            by_frame_pointer: rule == Rule::Unknown,
+            by_frame_pointer,
         }))
     }
 
     /// The place in the code whose rule holds: a call may be the last instruction of a function
     /// that does not return, so a caller's is the call and not what comes after it.
-    fn place(&self) -> u64 {
+    pub(super) fn place(&self) -> u64 {
         if self.is_interrupted {
             self.instruction
         } else {
