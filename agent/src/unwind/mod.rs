@@ -21,8 +21,6 @@ mod aarch64;
 mod eh_frame;
 mod machine;
 mod object_table;
-#[cfg(test)]
-mod oracle;
 mod read_stack;
 mod rule;
 mod step;

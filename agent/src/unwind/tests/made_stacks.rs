@@ -2,17 +2,19 @@
 
 use std::hint::black_box;
 
-use super::aarch64::Aarch64;
-use super::machine::{Machine, REGISTERS};
-use super::object_table::TableBuilder;
-use super::read_stack::{Stack, Window};
-use super::rule::{Cfa, FrameRule, Rule, Saved};
-use super::step::Steps;
-use super::walk::walk as walk_by;
-use super::x86_64::X86_64;
-use super::{ObjectIdentity, ObjectUnwindInfo, OwnStack, Registers, Tables, ThreadState, walk};
 use crate::ring::record::{Lost, Quality};
 use crate::sys;
+use crate::unwind::aarch64::Aarch64;
+use crate::unwind::machine::{Machine, REGISTERS};
+use crate::unwind::object_table::TableBuilder;
+use crate::unwind::read_stack::{Stack, Window};
+use crate::unwind::rule::{Cfa, FrameRule, Rule, Saved};
+use crate::unwind::step::Steps;
+use crate::unwind::walk::walk as walk_by;
+use crate::unwind::x86_64::X86_64;
+use crate::unwind::{
+    ObjectIdentity, ObjectUnwindInfo, OwnStack, Registers, Tables, ThreadState, walk,
+};
 
 /// Lays out `[saved frame pointer, return address]` pairs as compiled code would.
 fn stack_of(returns: &[u64]) -> (Vec<u64>, u64) {

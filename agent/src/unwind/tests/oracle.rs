@@ -6,16 +6,16 @@ use framehop::{ExplicitModuleSectionInfo, FrameAddress, Module as HopModule, Unw
 use object::{Object as _, ObjectSection as _};
 use proptest::prelude::*;
 
-use super::aarch64::Aarch64;
-use super::eh_frame;
-use super::machine::{Machine as _, REGISTERS};
-use super::read_stack::{OwnStack, Stack, Window};
-use super::rule::{Cfa, Rule, Saved};
-use super::step::Step;
-use super::walk::Frame;
-use super::{Native, ObjectIdentity, ObjectUnwindInfo, Registers, Tables};
 use crate::ring::record::Lost;
 use crate::sys;
+use crate::unwind::aarch64::Aarch64;
+use crate::unwind::eh_frame;
+use crate::unwind::machine::{Machine as _, REGISTERS};
+use crate::unwind::read_stack::{OwnStack, Stack, Window};
+use crate::unwind::rule::{Cfa, Rule, Saved};
+use crate::unwind::step::Step;
+use crate::unwind::walk::Frame;
+use crate::unwind::{Native, ObjectIdentity, ObjectUnwindInfo, Registers, Tables};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
