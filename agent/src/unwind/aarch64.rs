@@ -20,6 +20,8 @@ const SAVED_AT: u64 = 128 + 176 + 8;
 impl Machine for Aarch64 {
     const STACK: u8 = STACK;
     const FRAME: u8 = FRAME;
+    // There are ten of them, saved anywhere in the frame; no code is known that needs them.
+    const KEPT: &[u8] = &[];
     const LINK: Option<u8> = Some(LINK);
     const INSTRUCTION_COLUMN: Option<u8> = None;
     const VENDOR: gimli::Vendor = gimli::Vendor::AArch64;

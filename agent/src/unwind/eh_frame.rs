@@ -17,7 +17,7 @@ use gimli::{
 
 use super::machine::Machine;
 use super::object_table::{ObjectTable, TableBuilder, TooLarge};
-use super::rule::{Cfa, FrameRule, Rule, Saved};
+use super::rule::{Cfa, FrameRule, Kept, Rule, Saved};
 
 type Slice<'d> = EndianSlice<'d, LittleEndian>;
 
@@ -230,6 +230,7 @@ fn rule_of<M: Machine>(
             cfa: cfa?,
             return_address: saved(return_column)?,
             frame_pointer: saved(Register(u16::from(M::FRAME)))?,
+            kept: Kept::of(M::KEPT.iter().map(|kept| saved(Register(u16::from(*kept))))),
         })
     };
     frame().map_or(Rule::Unsupported, Rule::Frame)

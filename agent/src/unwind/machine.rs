@@ -8,6 +8,8 @@ pub(super) trait Machine {
     const STACK: u8;
     /// The frame pointer, by convention of the compilers.
     const FRAME: u8;
+    /// Other registers that a function leaves as they were, and that callers may keep their frame in.
+    const KEPT: &[u8];
     /// The register that a call leaves the return address in, where it leaves it in one.
     const LINK: Option<u8>;
     /// The column that stands for the instruction pointer in expressions, where there is one.

@@ -158,7 +158,7 @@ impl TableBuilder {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::rule::{Cfa, FrameRule, Saved};
+    use super::super::rule::{Cfa, FrameRule, Kept, Saved};
     use super::*;
 
     fn rule(number: i32) -> Rule {
@@ -172,6 +172,7 @@ mod tests {
                 },
                 return_address: Saved::AtCfa(-8),
                 frame_pointer: Saved::Same,
+                kept: Kept::default(),
             }),
         }
     }

@@ -32,6 +32,51 @@ pub(super) struct FrameRule {
     pub(super) cfa: Cfa,
     pub(super) return_address: Saved,
     pub(super) frame_pointer: Saved,
+    pub(super) kept: Kept,
+}
+
+/// Where the other registers are that a function keeps for its caller, in the order of
+/// [`Machine::KEPT`](super::machine::Machine::KEPT): pushed near the frame's beginning, or untouched.
+///
+/// For each 4 bits: how many words below the CFA; 0 where it still is in the register.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Kept(u32);
+
+/// Stands for any other place.
+const ELSEWHERE: u32 = 15;
+
+impl Kept {
+    /// Of so many registers at most.
+    pub(super) const MAX: usize = 8;
+
+    /// Where they are, in their order; `None` for what does not fit.
+    pub(super) fn of(places: impl IntoIterator<Item = Option<Saved>>) -> Self {
+        let places = places.into_iter().take(Self::MAX);
+        let all = places.zip((0..).step_by(4)).map(|(saved, shift)| {
+            let words_below = match saved {
+                Some(Saved::Same) => Some(0),
+                Some(Saved::AtCfa(at)) if at < 0 && at & 7 == 0 => Some((at >> 3).unsigned_abs()),
+                _ => None,
+            };
+            words_below.map_or(ELSEWHERE, |words| words.min(ELSEWHERE)) << shift
+        });
+        Self(all.sum())
+    }
+
+    /// Where the register with this place in the order is; [`Saved::Nowhere`] where that is not known.
+    ///
+    /// # Signal safety
+    /// Integers only.
+    pub(super) fn at(self, place: usize) -> Saved {
+        let shift = u32::try_from(place).unwrap_or(u32::MAX).saturating_mul(4);
+        match self.0.checked_shr(shift).map(|words| words & 15) {
+            Some(0) => Saved::Same,
+            Some(words @ 1..ELSEWHERE) => {
+                Saved::AtCfa(i32::try_from(words).unwrap_or(0).wrapping_mul(-8))
+            }
+            _ => Saved::Nowhere,
+        }
+    }
 }
 
 /// Where the frame begins.

@@ -30,6 +30,8 @@ pub(super) enum Base {
     None,
     StackPointer,
     FramePointer,
+    /// From nothing: there is no caller.
+    End,
 }
 
 /// No place: of a word that a register was not saved in.
@@ -48,10 +50,17 @@ impl Step {
     /// # Signal safety
     /// Integers only.
     pub(super) fn of<M: Machine>(rule: &Rule) -> Option<Self> {
+        if *rule == Rule::End {
+            return Some(Self {
+                base: Base::End,
+                ..Self::NONE
+            });
+        }
         let Rule::Frame(FrameRule {
             cfa: Cfa::Register { register, offset },
             return_address: Saved::AtCfa(return_address),
             frame_pointer,
+            ..
         }) = *rule
         else {
             return None;

@@ -2,14 +2,13 @@
 
 use super::machine::{Caller, Machine, Registers};
 use super::read_stack::Stack;
-use super::rule::{Cfa, FrameRule, Rule, Saved};
+use super::rule::{Cfa, FrameRule, Kept, Rule, Saved};
 use super::step::{Base, Step, Steps};
 use super::tables::Tables;
 use crate::ring::record::{Lost, Quality};
 
 /// Walks from `registers`, leaf first: `emit` gets the interrupted instruction, then return
-/// addresses, until it returns false. Afterwards `registers` are those of the last frame that a
-/// signal interrupted.
+/// addresses, until it returns false. Afterwards `registers` are some frame's.
 ///
 /// # Signal safety
 /// No lock, no allocation; reads of the stack as [`Stack`] says, three for each frame.
@@ -26,31 +25,33 @@ pub(super) fn walk<M: Machine>(
         if !emit(frame.instruction) {
             return Quality::Truncated;
         }
-        let place = frame.place();
-        let next = if let Some(step) = steps.at(place) {
-            frame.by_step::<M>(step, stack)
+        // The usual way changes the frame in place: it then stays in the processor's registers.
+        let step = steps.at(frame.place()).filter(|_| frame.kept.is_none());
+        let went = if let Some(step) = step {
+            frame.step::<M>(step, stack)
         } else {
-            let rule = tables.rule_at(place);
-            if let Some(step) = Step::of::<M>(&rule) {
-                steps.remember(place, step);
-            }
-            frame.by_rule::<M>(&rule, tables, registers, stack)
+            let next = frame.by_tables::<M>(tables, steps, registers, stack);
+            next.map(|next| next.map(|next| frame = next).is_some())
         };
-        frame = match next {
-            Ok(Some(next)) => next,
-            Ok(None) => return Quality::Complete,
+        match went {
+            Ok(true) => {}
+            Ok(false) => return Quality::Complete,
             Err(lost) => return Quality::Lost(lost),
-        };
+        }
     }
 }
 
 /// One frame on the way up.
+#[derive(Clone, Copy)]
 pub(super) struct Frame {
     pub(super) instruction: u64,
     pub(super) stack_pointer: u64,
     pub(super) frame_pointer: u64,
     /// Whether a signal interrupted this very frame: then all registers are known.
     is_interrupted: bool,
+    /// Which of [`Machine::KEPT`] are known, a bit for each, where that is followed: few rules ask for
+    /// them.
+    kept: Option<u8>,
     /// Whether it was found without a table.
     by_frame_pointer: bool,
 }
@@ -63,33 +64,102 @@ impl Frame {
             stack_pointer: registers.get(M::STACK).unwrap_or(0),
             frame_pointer: registers.get(M::FRAME).unwrap_or(0),
             is_interrupted: true,
+            kept: None,
             by_frame_pointer: false,
         }
     }
 
-    /// The caller's frame by a step; `None` where there is none.
+    /// The caller's frame where no step is remembered. Never inlined: few frames come here, and the
+    /// others' way is short.
     ///
     /// # Signal safety
     /// As [`walk`].
-    pub(super) fn by_step<M: Machine>(
-        &self,
-        step: Step,
+    #[inline(never)]
+    fn by_tables<M: Machine>(
+        self,
+        tables: &Tables,
+        steps: &mut Steps,
+        registers: &mut Registers,
         stack: &mut Stack<'_>,
     ) -> Result<Option<Self>, Lost> {
+        let place = self.place();
+        let rule = tables.rule_at(place);
+        if let Some(step) = Step::of::<M>(&rule) {
+            steps.remember(place, step);
+        }
+        match self.by_rule::<M>(&rule, tables, registers, stack) {
+            Err(Lost::Register) if self.kept.is_none() => {
+                let same = self.with_kept::<M>(tables, registers, stack)?;
+                same.by_rule::<M>(&rule, tables, registers, stack)
+            }
+            next => next,
+        }
+    }
+
+    /// The same frame, with the registers that were kept for it: goes the way from where all of them
+    /// were known once more. From here on they are followed.
+    ///
+    /// # Signal safety
+    /// As [`walk`], with a read more for each frame and register that is kept.
+    fn with_kept<M: Machine>(
+        &self,
+        tables: &Tables,
+        registers: &mut Registers,
+        stack: &mut Stack<'_>,
+    ) -> Result<Self, Lost> {
+        let mut frame = Self {
+            kept: Some(u8::MAX),
+            ..Self::interrupted::<M>(registers)
+        };
+        while frame.stack_pointer != self.stack_pointer || frame.instruction != self.instruction {
+            let rule = tables.rule_at(frame.place());
+            let next = frame.by_rule::<M>(&rule, tables, registers, stack)?;
+            // It goes up, so it ends.
+            let next = next.filter(|next| next.stack_pointer <= self.stack_pointer);
+            frame = next.ok_or(Lost::Register)?;
+        }
+        Ok(frame)
+    }
+
+    /// Goes to the caller's frame by a step. False where there is none.
+    ///
+    /// # Signal safety
+    /// As [`walk`].
+    pub(super) fn step<M: Machine>(
+        &mut self,
+        step: Step,
+        stack: &mut Stack<'_>,
+    ) -> Result<bool, Lost> {
         let base = match step.base {
             Base::FramePointer => self.frame_pointer,
-            Base::StackPointer | Base::None => self.stack_pointer,
+            Base::StackPointer => self.stack_pointer,
+            Base::End | Base::None => return Ok(false),
         };
         let cfa = plus(base, step.offset);
-        let caller = Caller {
-            return_address: word(stack, plus(cfa, step.return_address()))?,
-            stack_pointer: cfa,
-            frame_pointer: match step.frame_pointer() {
-                None => self.frame_pointer,
-                Some(offset) => word(stack, plus(cfa, offset))?,
-            },
+        let return_address = word(stack, plus(cfa, step.return_address()))?;
+        let frame_pointer = match step.frame_pointer() {
+            None => self.frame_pointer,
+            Some(offset) => word(stack, plus(cfa, offset))?,
         };
-        self.to_caller::<M>(&caller, false)
+        if return_address == 0 {
+            return Ok(false);
+        }
+        if !self.goes_up(cfa) {
+            return Err(Lost::Rule);
+        }
+        self.instruction = M::plain(return_address);
+        self.stack_pointer = cfa;
+        self.frame_pointer = frame_pointer;
+        self.is_interrupted = false;
+        self.by_frame_pointer = false;
+        Ok(true)
+    }
+
+    /// Whether a caller's stack pointer makes sense. A leaf may have nothing on the stack: where calls
+    /// leave the return address in a register, and where it took it from the stack (as vfork(3) does).
+    fn goes_up(&self, stack_pointer: u64) -> bool {
+        stack_pointer > self.stack_pointer
+            || (self.is_interrupted && stack_pointer == self.stack_pointer)
     }
 
     /// The caller's frame by the rule that holds here; `None` where there is none.
@@ -103,6 +173,7 @@ impl Frame {
         registers: &mut Registers,
         stack: &mut Stack<'_>,
     ) -> Result<Option<Self>, Lost> {
+        let mut kept = self.kept;
         let caller = match *rule {
             Rule::End => return Ok(None),
             Rule::SignalFrame => {
@@ -110,28 +181,25 @@ impl Frame {
                 return Ok(Some(Self::interrupted::<M>(registers)));
             }
             Rule::Unknown if self.by_frame_pointer && self.frame_pointer == 0 => return Ok(None),
-            Rule::Unknown => self.without_table::<M>(tables, registers, stack)?,
+            Rule::Unknown => {
+                kept = kept.map(|_| 0);
+                self.without_table::<M>(tables, registers, stack)?
+            }
             Rule::Unsupported => return Err(Lost::Rule),
             Rule::Linkage { offset, from } => self.linkage(offset, from, stack)?,
-            Rule::Frame(rule) => self.caller::<M>(&rule, registers, stack)?,
+            Rule::Frame(rule) => {
+                let caller = self.caller::<M>(&rule, registers, stack)?;
+                kept = kept.map(|known| {
+                    let cfa = caller.stack_pointer;
+                    restore::<M>((rule.kept, known), cfa, registers, stack)
+                });
+                caller
+            }
         };
-        self.to_caller::<M>(&caller, *rule == Rule::Unknown)
-    }
-
-    /// The frame of this caller; `None` where it is none.
-    fn to_caller<M: Machine>(
-        &self,
-        caller: &Caller,
-        by_frame_pointer: bool,
-    ) -> Result<Option<Self>, Lost> {
         if caller.return_address == 0 {
             return Ok(None);
         }
-        // A leaf may have nothing on the stack: where calls leave the return address in a register,
-        // and where it took it from the stack (as vfork(3) does).
-        let goes_up = caller.stack_pointer > self.stack_pointer
-            || (self.is_interrupted && caller.stack_pointer == self.stack_pointer);
-        if !goes_up {
+        if !self.goes_up(caller.stack_pointer) {
             return Err(Lost::Rule);
         }
         Ok(Some(Self {
@@ -139,7 +207,8 @@ impl Frame {
             stack_pointer: caller.stack_pointer,
             frame_pointer: caller.frame_pointer,
             is_interrupted: false,
-            by_frame_pointer,
+            kept,
+            by_frame_pointer: *rule == Rule::Unknown,
         }))
     }
 
@@ -160,7 +229,13 @@ impl Frame {
         if register == M::FRAME {
             return Ok(self.frame_pointer);
         }
-        let known = registers.get(register).filter(|_| self.is_interrupted);
+        let is_kept = || {
+            let place = M::KEPT.iter().position(|kept| *kept == register);
+            let known = self.kept.zip(place);
+            known.is_some_and(|(known, place)| known & bit(place) != 0)
+        };
+        let known = registers.get(register);
+        let known = known.filter(|_| self.is_interrupted || is_kept());
         known.ok_or(Lost::Register)
     }
 
@@ -260,6 +335,36 @@ impl Frame {
             Err(Lost::Table)
         }
     }
+}
+
+/// Makes the registers that a function kept those of its caller, which begins at `cfa`. Tells which of
+/// the `known` ones still are.
+fn restore<M: Machine>(
+    (kept, mut known): (Kept, u8),
+    cfa: u64,
+    registers: &mut Registers,
+    stack: &mut Stack<'_>,
+) -> u8 {
+    for (place, register) in M::KEPT.iter().enumerate() {
+        let value = match kept.at(place) {
+            Saved::Same => continue,
+            Saved::AtCfa(offset) => stack.word(plus(cfa, offset)),
+            Saved::At(..) | Saved::In(_) | Saved::Nowhere => None,
+        };
+        match (value, registers.general.get_mut(usize::from(*register))) {
+            (Some(value), Some(register)) => {
+                *register = value;
+                known |= bit(place);
+            }
+            _ => known &= !bit(place),
+        }
+    }
+    known
+}
+
+fn bit(place: usize) -> u8 {
+    let shift = u32::try_from(place).unwrap_or(u32::MAX);
+    1_u8.checked_shl(shift).unwrap_or(0)
 }
 
 fn plus(value: u64, offset: i32) -> u64 {

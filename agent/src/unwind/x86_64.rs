@@ -24,6 +24,8 @@ const SAVED_AT: u64 = 40;
 impl Machine for X86_64 {
     const STACK: u8 = RSP;
     const FRAME: u8 = RBP;
+    // rbx, r12 to r15.
+    const KEPT: &[u8] = &[3, 12, 13, 14, 15];
     const LINK: Option<u8> = None;
     const INSTRUCTION_COLUMN: Option<u8> = Some(16);
     const VENDOR: gimli::Vendor = gimli::Vendor::Default;

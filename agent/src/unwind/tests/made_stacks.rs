@@ -8,7 +8,7 @@ use crate::unwind::aarch64::Aarch64;
 use crate::unwind::machine::{Machine, REGISTERS};
 use crate::unwind::object_table::TableBuilder;
 use crate::unwind::read_stack::{Stack, Window};
-use crate::unwind::rule::{Cfa, FrameRule, Rule, Saved};
+use crate::unwind::rule::{Cfa, FrameRule, Kept, Rule, Saved};
 use crate::unwind::step::Steps;
 use crate::unwind::walk::walk as walk_by;
 use crate::unwind::x86_64::X86_64;
@@ -116,6 +116,7 @@ fn caller_with_a_table_may_keep_anything_in_the_frame_pointer() {
         cfa: at_register(7, 16),
         return_address: Saved::AtCfa(-8),
         frame_pointer: Saved::Same,
+        kept: Kept::default(),
     });
     // The frame of compiled code, then that of its caller.
     let words = black_box(vec![0x5_u64, 0x1010, 0, 0x2010]);
@@ -175,16 +176,18 @@ const fn at_register(register: u8, offset: i32) -> Cfa {
 }
 
 #[test]
-fn interrupted_frame_has_all_registers_and_its_callers_have_two() {
+fn interrupted_frame_has_all_registers_and_its_callers_have_those_that_are_kept() {
     let in_r11 = Rule::Frame(FrameRule {
         cfa: at_register(11, 16),
         return_address: Saved::AtCfa(-8),
         frame_pointer: Saved::In(12),
+        kept: Kept::default(),
     });
     let by_frame_pointer = Rule::Frame(FrameRule {
         cfa: at_register(6, 16),
         return_address: Saved::AtCfa(-8),
         frame_pointer: Saved::AtCfa(-16),
+        kept: Kept::default(),
     });
     let words = black_box(vec![0_u64, 0x2010, 0, 0, 0x55, 0x1010]);
     let start = words.as_ptr().addr() as u64;
@@ -197,6 +200,51 @@ fn interrupted_frame_has_all_registers_and_its_callers_have_two() {
     assert_eq!(quality, Quality::Lost(Lost::Register), "of a caller");
 }
 
+/// The walk where the leaf is interrupted with 0x99 in rbx, calls come from 0x2010 and 0x3010, and the
+/// leaf's caller has its frame by rbx.
+fn walk_over_rbx(leaf_keeps: Option<Saved>, words: &[u64]) -> (Vec<u64>, Quality) {
+    let frame_of = |cfa, rbx| {
+        Rule::Frame(FrameRule {
+            cfa,
+            return_address: Saved::AtCfa(-8),
+            frame_pointer: Saved::Same,
+            kept: Kept::of([rbx]),
+        })
+    };
+    let start = words.as_ptr().addr() as u64;
+    let mut leaf = registers(0x1000, start, 1);
+    leaf.general[3] = start + 32;
+    let rules = [
+        (0x1000, frame_of(at_register(7, 24), leaf_keeps)),
+        (
+            0x2000,
+            frame_of(at_register(3, 16), Some(Saved::AtCfa(-16))),
+        ),
+        (0x3000, frame_of(at_register(3, 0), Some(Saved::Same))),
+        (0x4000, Rule::End),
+    ];
+    walk_words::<X86_64>(&tables_of(&rules), &leaf, start)
+}
+
+#[test]
+fn frame_may_be_at_a_register_that_was_kept_by_those_who_were_called() {
+    let mut words = vec![0_u64; 10];
+    let start = words.as_ptr().addr() as u64;
+    // The leaf's frame ends at 24; its caller's at 48, and that one's at 72.
+    (words[2], words[5], words[8]) = (0x2010, 0x3010, 0x4010);
+    words[4] = start + 72;
+    words[0] = start + 32;
+    black_box(&mut words);
+    let all = (vec![0x1000, 0x2010, 0x3010, 0x4010], Quality::Complete);
+    assert_eq!(walk_over_rbx(Some(Saved::Same), &words), all, "untouched");
+    assert_eq!(walk_over_rbx(Some(Saved::AtCfa(-24)), &words), all, "saved");
+    for nowhere in [None, Some(Saved::Nowhere), Some(Saved::AtCfa(-15 * 8))] {
+        let (frames, quality) = walk_over_rbx(nowhere, &words);
+        assert_eq!(frames, all.0[..2], "{nowhere:?}");
+        assert_eq!(quality, Quality::Lost(Lost::Register), "{nowhere:?}");
+    }
+}
+
 #[test]
 fn frame_address_may_be_in_a_word_of_the_stack() {
     let realigned = Rule::Frame(FrameRule {
@@ -207,6 +255,7 @@ fn frame_address_may_be_in_a_word_of_the_stack() {
         },
         return_address: Saved::AtCfa(-8),
         frame_pointer: Saved::At(6, 0),
+        kept: Kept::default(),
     });
     let mut words = vec![0_u64; 8];
     let start = words.as_ptr().addr() as u64;
@@ -243,11 +292,13 @@ fn walk_goes_on_where_a_signal_interrupted() {
         cfa: at_register(7, 8),
         return_address: Saved::AtCfa(-8),
         frame_pointer: Saved::Same,
+        kept: Kept::default(),
     });
     let in_rbx = Rule::Frame(FrameRule {
         cfa: at_register(3, 8),
         return_address: Saved::AtCfa(-8),
         frame_pointer: Saved::Same,
+        kept: Kept::default(),
     });
     let mut words = vec![0_u64; 40];
     let start = words.as_ptr().addr() as u64;
@@ -280,11 +331,13 @@ fn leaf_of_aarch64_returns_by_its_link_register() {
         cfa: at_register(31, 0),
         return_address: Saved::Same,
         frame_pointer: Saved::Same,
+        kept: Kept::default(),
     });
     let with_frame = Rule::Frame(FrameRule {
         cfa: at_register(29, 32),
         return_address: Saved::AtCfa(-24),
         frame_pointer: Saved::AtCfa(-32),
+        kept: Kept::default(),
     });
     // Signed: bits above the 48th.
     let words = black_box(vec![0x99_u64, 0x2a00_0000_0000_3004, 0, 0]);
@@ -317,6 +370,7 @@ fn rules_that_lead_nowhere_end_the_walk() {
             cfa: at_register(7, offset),
             return_address: Saved::AtCfa(-8),
             frame_pointer: Saved::Same,
+            kept: Kept::default(),
         })
     };
     let words = black_box(vec![0x1000_u64; 4]);
@@ -407,6 +461,7 @@ fn tables_of_frames(bytes: i32) -> Tables {
         cfa: at_register(7, bytes),
         return_address: Saved::AtCfa(-8),
         frame_pointer: Saved::Same,
+        kept: Kept::default(),
     });
     tables_of(&[(0x1000, rule), (0x2000, Rule::End)])
 }
@@ -442,6 +497,7 @@ fn places_that_share_a_memory_keep_their_own_rules() {
             cfa: at_register(7, if place.is_multiple_of(3) { 16 } else { 8 }),
             return_address: Saved::AtCfa(-8),
             frame_pointer: Saved::Same,
+            kept: Kept::default(),
         })
     };
     let rules: Vec<(u64, Rule)> = (0x100..0x2000).map(|at| (at, rule_of(at))).collect();

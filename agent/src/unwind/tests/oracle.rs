@@ -156,8 +156,9 @@ impl Look<'_> {
         let next = frame.by_rule::<Native>(&rule, tables, &mut registers, &mut stack);
         let next = next.map(|next| next.map(|frame| frame.where_it_is()));
         if let Some(step) = Step::of::<Native>(&rule) {
-            let by_step = frame.by_step::<Native>(step, &mut stack);
-            let by_step = by_step.map(|next| next.map(|frame| frame.where_it_is()));
+            let mut stepped = frame;
+            let went = stepped.step::<Native>(step, &mut stack);
+            let by_step = went.map(|went| went.then(|| stepped.where_it_is()));
             assert_eq!(by_step, next, "{rule:?} in one word: {step:?}");
         }
         next
