@@ -3,3 +3,6 @@
 mod lazy_binding;
 mod made_stacks;
 mod oracle;
+#[path = "../../../../tests/harness/skip.rs"]
+#[expect(unreachable_pub, reason = "shared with the tests of the whole product")]
+mod skip;
