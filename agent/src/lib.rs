@@ -64,6 +64,9 @@ mod entries;
 mod error;
 #[cfg(feature = "http")]
 mod export;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz_support;
 mod limits;
 mod log;
 mod mappings;

@@ -74,6 +74,29 @@ impl Region {
     }
 }
 
+/// Asserts what holds for any text: no more regions than lines, all of them in the answers, and a
+/// stack holds the thread that it is of.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check_text(text: &[u8]) {
+    let maps = Maps::parse(text);
+    let lines = text.split(|byte| *byte == b'\n').count();
+    assert!(maps.regions.len() <= lines);
+    assert!(maps.regions.iter().all(|region| !region.range.is_empty()));
+    let code_count = maps.regions.iter().filter(|region| region.is_code).count();
+    assert_eq!(maps.code().len(), code_count);
+    for region in &maps.regions {
+        for thread_pointer in [region.range.start, region.range.end - 1, region.range.end] {
+            if let Some(stack) = maps.stack(thread_pointer, false) {
+                assert_eq!(stack.end, thread_pointer);
+                assert!(stack.start <= stack.end);
+            }
+        }
+    }
+    let main = maps.stack(0, true);
+    let has_main = maps.regions.iter().any(|region| region.is_main_stack);
+    assert_eq!(main.is_some(), has_main);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,12 +21,16 @@ use super::rule::{Cfa, FrameRule, Kept, Rule, Saved};
 
 type Slice<'d> = EndianSlice<'d, LittleEndian>;
 
-/// Programs may remember as many states as they like.
-struct Unbounded;
+/// A state may have rules for as many registers as it likes, and a program may remember so many
+/// states within each other: compilers go two deep, and each takes as much as the program is long.
+struct Storage;
 
-impl<T: gimli::ReaderOffset> UnwindContextStorage<T> for Unbounded {
+/// See [`Storage`].
+const STATES_MAX: usize = 64;
+
+impl<T: gimli::ReaderOffset> UnwindContextStorage<T> for Storage {
     type Rules = Vec<(Register, RegisterRule<T>)>;
-    type Stack = Vec<UnwindTableRow<T, Self>>;
+    type Stack = Box<[UnwindTableRow<T, Self>; STATES_MAX]>;
 }
 
 /// What a section gave.
@@ -148,7 +152,7 @@ impl<'d> Reading<'d> {
 struct Rules<'r, 'd, M> {
     reading: &'r Reading<'d>,
     builder: TableBuilder,
-    context: UnwindContext<usize, Unbounded>,
+    context: UnwindContext<usize, Storage>,
     cies: HashMap<usize, Cie<'d>>,
     machine: std::marker::PhantomData<M>,
 }
@@ -202,7 +206,7 @@ impl<M: Machine> Rules<'_, '_, M> {
 }
 
 fn rule_of<M: Machine>(
-    row: &UnwindTableRow<usize, Unbounded>,
+    row: &UnwindTableRow<usize, Storage>,
     return_column: Register,
     section: &EhFrame<Slice<'_>>,
 ) -> Rule {

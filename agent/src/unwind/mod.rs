@@ -16,9 +16,11 @@
     )
 )]
 
-#[cfg(any(test, target_arch = "aarch64"))]
+#[cfg(any(test, fuzzing, target_arch = "aarch64"))]
 mod aarch64;
 mod eh_frame;
+#[cfg(any(test, fuzzing))]
+mod fuzzed;
 mod machine;
 mod object_table;
 mod read_stack;
@@ -31,6 +33,8 @@ mod walk;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::fuzzed::check_section;
 pub(crate) use self::machine::Registers;
 pub(crate) use self::read_stack::OwnStack;
 use self::read_stack::{Stack, Window};

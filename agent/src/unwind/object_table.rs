@@ -76,6 +76,27 @@ impl ObjectTable {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl ObjectTable {
+    /// The rows' pages, places and rules name what there is, in order.
+    pub(super) fn assert_valid(&self) {
+        let row_count = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        assert!(self.pages.is_sorted(), "pages in order");
+        assert_eq!(self.pages.last().copied().unwrap_or(0), row_count);
+        for page in self.pages.windows(2) {
+            let rows = &self.rows[page[0] as usize..page[1] as usize];
+            let places = || rows.iter().map(|row| u64::from(row >> 16));
+            assert!(places().is_sorted(), "rows in order");
+            assert!(
+                places().all(|place| place < PAGE_BYTES),
+                "rows in their page"
+            );
+        }
+        let rules = self.rows.iter().map(|row| (row & 0xffff) as usize);
+        assert!(rules.max().is_none_or(|rule| rule < self.rules.len()));
+    }
+}
+
 /// How many of the rows are not after `last`; they are in order.
 ///
 /// Where few are left, comparing all of them is faster than choosing between halves.

@@ -190,7 +190,7 @@ impl Tables {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Tables {
     /// One object at 0, all code, with this table.
     pub(super) fn of_one(range: Range<u64>, table: ObjectTable) -> Self {

@@ -5,6 +5,7 @@ use super::read_stack::Stack;
 use super::rule::{Cfa, FrameRule, Kept, Rule, Saved};
 use super::step::{Base, Step, Steps};
 use super::tables::Tables;
+use crate::limits::DEPTH_MAX;
 use crate::ring::record::{Lost, Quality};
 
 /// Walks from `registers`, leaf first: `emit` gets the interrupted instruction, then return
@@ -111,14 +112,15 @@ impl Frame {
             kept: Some(u8::MAX),
             ..Self::interrupted::<M>(registers)
         };
-        while frame.stack_pointer != self.stack_pointer || frame.instruction != self.instruction {
+        for _ in 0..DEPTH_MAX {
+            if frame.stack_pointer == self.stack_pointer && frame.instruction == self.instruction {
+                return Ok(frame);
+            }
             let rule = tables.rule_at(frame.place());
             let next = frame.by_rule::<M>(&rule, tables, registers, stack)?;
-            // It goes up, so it ends.
-            let next = next.filter(|next| next.stack_pointer <= self.stack_pointer);
             frame = next.ok_or(Lost::Register)?;
         }
-        Ok(frame)
+        Err(Lost::Register)
     }
 
     /// Goes to the caller's frame by a step. False where there is none.

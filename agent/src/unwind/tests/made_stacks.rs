@@ -428,6 +428,11 @@ fn another_object_at_the_same_address_has_no_tables_yet() {
 /// Tables of one object at 0x10000 whose only function has its frame 16 bytes above the stack
 /// pointer, and rules for this many registers beside the return address.
 fn tables_with_rules(count: u8) -> Tables {
+    tables_of_program(count, &[])
+}
+
+/// The same with this program in the function's description.
+fn tables_of_program(count: u8, program: &[u8]) -> Tables {
     // Version 1, no augmentation, factors 1 and -8, return address in register 16; the frame is
     // at register 7 + 16, the return address at the frame - 8.
     let mut cie = vec![0, 0, 0, 0, 1, 0, 1, 0x78, 16, 0x0c, 7, 16, 0x90, 1];
@@ -443,6 +448,7 @@ fn tables_with_rules(count: u8) -> Tables {
         .to_vec();
     fde.extend(0_u64.to_le_bytes());
     fde.extend(0x1000_u64.to_le_bytes());
+    fde.extend(program);
     section.extend(len(&fde));
     section.extend(fde);
     section.extend([0; 4]);
@@ -455,7 +461,7 @@ fn tables_with_rules(count: u8) -> Tables {
     tables
 }
 
-/// Tables of one object at 0x10000 whose only rule has its frame so far above the stack pointer.
+/// Tables of one function, whose frame ends so far above the stack pointer, and of a first one.
 fn tables_of_frames(bytes: i32) -> Tables {
     let rule = Rule::Frame(FrameRule {
         cfa: at_register(7, bytes),
@@ -525,5 +531,15 @@ fn rows_may_have_any_number_of_rules() {
         let (frames, quality) = walk_with(&tables_with_rules(count), registers, 100);
         assert_eq!(frames, [0x10500, 0x30], "{count}");
         assert_eq!(quality, Quality::Lost(Lost::Table), "{count}");
+    }
+}
+
+#[test]
+fn states_remembered_deeper_than_anybody_does_make_no_sense() {
+    let (remember, restore) = (0x0a, 0x0b);
+    for (depth, faults) in [(2, 0), (60, 0), (70, 1), (1000, 1)] {
+        let program = [vec![remember; depth], vec![restore; depth]].concat();
+        let tables = tables_of_program(0, &program);
+        assert_eq!(tables.extent().faults, faults, "{depth}");
     }
 }

@@ -1,5 +1,6 @@
 //! Tests of the tables and the walk as a whole.
 
+mod corpus;
 mod lazy_binding;
 mod made_stacks;
 mod oracle;
