@@ -51,11 +51,36 @@ impl Machine for Aarch64 {
         // ret; paciasp; bti c; stp x29, x30, [sp, ..]!
         let is_without = matches!(code, 0xd65f_03c0 | 0xd503_233f | 0xd503_245f)
             || code & 0xffc0_7fff == 0xa980_7bfd;
-        is_without.then_some(())?;
+        let pushed = if is_without {
+            0
+        } else {
+            linkage_pushed(registers.instruction, code, stack)?
+        };
         Some(Caller {
             return_address: registers.get(LINK)?,
-            stack_pointer: registers.get(STACK)?,
+            stack_pointer: registers.get(STACK)?.wrapping_add(pushed),
             frame_pointer: registers.get(FRAME)?,
         })
     }
+}
+
+/// How many bytes a linkage table has pushed before this instruction: linkers do not describe its
+/// entries. `None` where it is in none, as far as one can tell.
+///
+/// ```text
+/// first:      stp x16, x30, [sp, -16]!     (of all), then as each other
+/// each other: adrp x16, ..    ldr x17, [x16, ..]    add x16, x16, ..    br x17
+/// ```
+fn linkage_pushed(at: u64, code: u32, stack: &Stack<'_>) -> Option<u64> {
+    const PUSH: [u8; 4] = 0xa9bf_7bf0_u32.to_le_bytes();
+    if code.to_le_bytes() == PUSH {
+        return Some(0);
+    }
+    let is_linkage = code & 0x9f00_001f == 0x9000_0010
+        || matches!(code & 0xffc0_03ff, 0xf940_0211 | 0x9100_0210)
+        || code == 0xd61f_0220;
+    is_linkage.then_some(())?;
+    let before: Option<[u8; 16]> = stack.code(at.wrapping_sub(16));
+    let is_first = before.is_some_and(|before| before.as_chunks::<4>().0.contains(&PUSH));
+    Some(if is_first { 16 } else { 0 })
 }

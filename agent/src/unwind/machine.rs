@@ -30,7 +30,7 @@ pub(super) trait Machine {
     fn interrupted(stack_pointer: u64, stack: &mut Stack<'_>) -> Option<Registers>;
 
     /// Where the caller of code without tables is, as far as one can tell from the instruction
-    /// that would run next: before its frame is set up, and after it was undone.
+    /// that would run next: before its frame is set up, after it was undone, and in linkage tables.
     ///
     /// # Signal safety
     /// A few loads of the code that was interrupted.

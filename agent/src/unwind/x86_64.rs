@@ -61,19 +61,49 @@ impl Machine for X86_64 {
                 frame_pointer,
             })
         };
-        let code: [u8; 3] = stack.code(registers.instruction)?;
-        match code {
+        let at = registers.instruction;
+        let code: [u8; 3] = stack.code(at)?;
+        let pushed = match code {
             // push rbp; ret; ret imm16; endbr64.
-            [0x55 | 0xc3 | 0xc2, ..] | [0xf3, 0x0f, 0x1e] => {
-                caller(stack_pointer, frame_pointer, stack)
-            }
+            [0x55 | 0xc3 | 0xc2, ..] | [0xf3, 0x0f, 0x1e] => 0,
             // mov rbp, rsp, in its two encodings.
             [0x48, 0x89, 0xe5] | [0x48, 0x8b, 0xec] => {
                 let pushed = stack.word(stack_pointer)?;
-                caller(stack_pointer.wrapping_add(8), pushed, stack)
+                return caller(stack_pointer.wrapping_add(8), pushed, stack);
             }
-            _ => None,
+            [first, second, _] => linkage_pushed(at, [first, second], stack)?,
+        };
+        caller(stack_pointer.wrapping_add(pushed), frame_pointer, stack)
+    }
+}
+
+/// How many bytes a linkage table has pushed before the instruction at `at`, which begins so: not
+/// every linker describes its tables. `None` where it is in none, as far as one can tell.
+///
+/// ```text
+/// first:      push [rip + ..]    jmp [rip + ..]    (of all: calls the loader's resolver)
+/// each other: jmp [rip + ..]     push number       jmp first
+/// ```
+fn linkage_pushed(at: u64, code: [u8; 2], stack: &Stack<'_>) -> Option<u64> {
+    match code {
+        [0xff, 0x25] => {
+            let before: Option<[u8; 6]> = stack.code(at.wrapping_sub(6));
+            let is_first = matches!(before, Some([0xff, 0x35, ..]));
+            Some(if is_first { 16 } else { 0 })
         }
+        [0x68, _] => match stack.code(at)? {
+            [0x68, _, _, _, _, 0xe9] => Some(0),
+            _ => None,
+        },
+        [0xe9, _] => match stack.code(at.wrapping_sub(5))? {
+            [0x68, _, _, _, _] => Some(8),
+            _ => None,
+        },
+        [0xff, 0x35] => match stack.code(at)? {
+            [_, _, _, _, _, _, 0xff, 0x25] => Some(8),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

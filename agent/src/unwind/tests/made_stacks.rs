@@ -175,6 +175,77 @@ const fn at_register(register: u8, offset: i32) -> Cfa {
     Cfa::Register { register, offset }
 }
 
+/// Where a walk from each of these places of code without tables goes first.
+fn callers_of<M: Machine>(code: &[u8], places: &[usize], registers: &Registers) -> Vec<u64> {
+    let tables = tables_of(&[(0x1000, Rule::End)]);
+    let start = black_box(code).as_ptr().addr() as u64;
+    let stack_pointer = registers.get(M::STACK).unwrap();
+    let caller = |place: &usize| {
+        let mut leaf = *registers;
+        leaf.instruction = start + *place as u64;
+        walk_words::<M>(&tables, &leaf, stack_pointer).0[1]
+    };
+    places.iter().map(caller).collect()
+}
+
+#[test]
+fn linkage_tables_without_description_are_left_by_their_instructions() {
+    // As lld writes them: push [..]; jmp [..]; nop; then jmp [..]; push 2; jmp to the first.
+    let code = [
+        0xff, 0x35, 0xea, 0x0b, 0x03, 0x00, 0xff, 0x25, 0xec, 0x0b, 0x03, 0x00, 0x0f, 0x1f, 0x40,
+        0x00, 0xff, 0x25, 0xba, 0x0b, 0x03, 0x00, 0x68, 0x02, 0x00, 0x00, 0x00, 0xe9, 0xc0, 0xff,
+        0xff, 0xff,
+    ];
+    let words = black_box(vec![0x1010_u64, 0x1020, 0x1030]);
+    // A frame pointer that leads to the caller's caller: it says nothing of this place.
+    let frames = black_box(vec![0_u64, 0x1040]);
+    let [stack, frame] = [&words, &frames].map(|words| words.as_ptr().addr() as u64);
+    let leaf = registers(0, stack, frame);
+    let callers = callers_of::<X86_64>(&code, &[0, 6, 16, 22, 27], &leaf);
+    assert_eq!(callers, [0x1020, 0x1030, 0x1010, 0x1010, 0x1020]);
+}
+
+#[test]
+fn linkage_tables_of_aarch64_are_left_by_their_link_register() {
+    // stp x16, x30, [sp, -16]!; then adrp, ldr, add and br, four words of padding, and the same.
+    let entry = [0x9000_0210_u32, 0xf945_ce11, 0x912e_7210, 0xd61f_0220];
+    let nop = [0xd503_201f_u32; 4];
+    let code = [&[0xa9bf_7bf0][..], &entry, &nop, &entry].concat();
+    let code: Vec<u8> = code.into_iter().flat_map(u32::to_le_bytes).collect();
+    // The caller's return address is in the word where its frame ends.
+    let to_root = Rule::Frame(FrameRule {
+        cfa: at_register(31, 8),
+        return_address: Saved::AtCfa(-8),
+        frame_pointer: Saved::Same,
+        kept: Kept::default(),
+    });
+    let words = black_box(vec![0x2010_u64, 0, 0x3010, 0]);
+    let mut leaf = Registers {
+        instruction: 0,
+        general: [0; REGISTERS],
+    };
+    leaf.general[30] = 0x1004;
+    leaf.general[31] = words.as_ptr().addr() as u64;
+    let tables = tables_of(&[(0x1000, to_root), (0x2000, Rule::End)]);
+    let start = black_box(&code).as_ptr().addr() as u64;
+    for place in 0..13 {
+        leaf.instruction = start + place * 4;
+        let (frames, _) = walk_words::<Aarch64>(&tables, &leaf, leaf.general[31]);
+        let root = if (1..5).contains(&place) {
+            0x3010
+        } else {
+            0x2010
+        };
+        let is_padding = (5..9).contains(&place);
+        let expected = if is_padding {
+            vec![]
+        } else {
+            vec![0x1004, root]
+        };
+        assert_eq!(frames[1..], expected, "{place}");
+    }
+}
+
 #[test]
 fn interrupted_frame_has_all_registers_and_its_callers_have_those_that_are_kept() {
     let in_r11 = Rule::Frame(FrameRule {
