@@ -1,13 +1,12 @@
 //! A call through a linkage table that is bound at that moment.
 //!
 //! The loader's entry for it keeps its frame in rbx, and calls compiled code from there.
-#![expect(unsafe_code, reason = "loads a library and raises a signal in it")]
+#![expect(unsafe_code, reason = "handles a signal")]
 
-use std::ffi::{CStr, CString};
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::compiled::Library;
 use crate::mappings::Modules;
 use crate::ring::record::Quality;
 use crate::sys;
@@ -49,33 +48,9 @@ extern "C" fn on_signal(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_v
     *WALK.lock().unwrap() = Some((frames, quality));
 }
 
-fn symbol(library: *mut libc::c_void, name: &CStr) -> *mut libc::c_void {
-    // SAFETY: an open library and a string that ends.
-    let symbol = unsafe { libc::dlsym(library, name.as_ptr()) };
-    assert!(!symbol.is_null(), "{name:?}");
-    symbol
-}
-
 #[test]
 fn walk_from_a_call_that_is_being_bound_reaches_the_root() {
-    let folder = tempfile::tempdir().unwrap();
-    let (source, object) = (folder.path().join("lazy.c"), folder.path().join("lazy.so"));
-    std::fs::write(&source, LIBRARY).unwrap();
-    // The compiler driver that every Rust program here is linked with.
-    let mut compiler = Command::new("cc");
-    compiler.args(["-O2", "-shared", "-fPIC", "-Wl,-z,lazy", "-o"]);
-    assert!(
-        compiler
-            .arg(&object)
-            .arg(&source)
-            .status()
-            .unwrap()
-            .success()
-    );
-    let path = CString::new(object.to_str().unwrap()).unwrap();
-    // SAFETY: the library has no constructors.
-    let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_LAZY) };
-    assert!(!library.is_null());
+    let library = Library::of(LIBRARY);
     let modules = &mut Modules::default();
     *TABLES.lock().unwrap() = modules.refresh(sys::pid(), &Tables::empty());
     // SAFETY: a C struct of integers: all zeroes is valid.
@@ -86,18 +61,14 @@ fn walk_from_a_call_that_is_being_bound_reaches_the_root() {
     let result = unsafe { libc::sigaction(libc::SIGUSR2, &raw const action, std::ptr::null_mut()) };
     assert_eq!(result, 0);
     ARMED.store(true, Ordering::SeqCst);
-    let call = symbol(library, c"call");
-    // SAFETY: `int call(void)`, as it stands above.
-    let call_it = unsafe { std::mem::transmute::<*mut libc::c_void, extern "C" fn() -> i32>(call) };
-    assert_eq!(call_it(), 1);
+    let call = library.function(c"call");
+    assert_eq!(call(), 1);
     let (frames, quality) = WALK
         .lock()
         .unwrap()
         .take()
         .expect("the call was bound here");
-    // SAFETY: nothing of it is in use any more.
-    unsafe { libc::dlclose(library) };
-    let call = call.addr() as u64;
+    let call = (call as *const ()).addr() as u64;
     let of_call = frames
         .iter()
         .position(|frame| (call..call + 32).contains(frame));
