@@ -81,8 +81,10 @@ impl Machine for X86_64 {
 /// every linker describes its tables. `None` where it is in none, as far as one can tell.
 ///
 /// ```text
-/// first:      push [rip + ..]    jmp [rip + ..]    (of all: calls the loader's resolver)
-/// each other: jmp [rip + ..]     push number       jmp first
+/// lld   first:      push [rip + ..]    jmp [rip + ..]    (of all: calls the loader's resolver)
+///       each other: jmp [rip + ..]     push number       jmp first
+/// mold  first:      endbr64            push r11          push [rip + ..]    jmp [rip + ..]
+///       each other: endbr64            mov r11d, number  jmp [rip + ..]
 /// ```
 fn linkage_pushed(at: u64, code: [u8; 2], stack: &Stack<'_>) -> Option<u64> {
     match code {
@@ -101,6 +103,14 @@ fn linkage_pushed(at: u64, code: [u8; 2], stack: &Stack<'_>) -> Option<u64> {
         },
         [0xff, 0x35] => match stack.code(at)? {
             [_, _, _, _, _, _, 0xff, 0x25] => Some(8),
+            _ => None,
+        },
+        [0x41, 0x53] => match stack.code(at)? {
+            [_, _, 0xff, 0x35] => Some(0),
+            _ => None,
+        },
+        [0x41, 0xbb] => match stack.code(at)? {
+            [_, _, _, _, _, _, 0xff, 0x25] => Some(0),
             _ => None,
         },
         _ => None,
