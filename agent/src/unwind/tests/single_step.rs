@@ -246,15 +246,26 @@ fn step_through(work: extern "C" fn() -> i32) -> Option<(usize, usize, usize)> {
     panic!("it goes on after {STEPS_MAX} instructions");
 }
 
-#[test]
-fn walk_from_every_instruction_of_c_code_says_who_called_whom() {
-    let library = Library::of(include_str!("single_step.c"));
+fn check_c(library: &Library) {
     match step_through(library.function(c"workload")) {
         None => skip("a process may not trace its child here"),
         Some((steps, deepest, signals)) => {
             assert!(steps > 10_000 && deepest >= 8, "{steps}, {deepest} deep");
             assert_eq!(signals, 1);
         }
+    }
+}
+
+#[test]
+fn walk_from_every_instruction_of_c_code_says_who_called_whom() {
+    check_c(&Library::of(include_str!("single_step.c")));
+}
+
+#[test]
+fn walk_through_linkage_tables_of_lld_says_who_called_whom() {
+    match Library::by_lld(include_str!("single_step.c")) {
+        None => skip("the Rust toolchain brings no lld"),
+        Some(library) => check_c(&library),
     }
 }
 
