@@ -123,7 +123,18 @@ pub(crate) fn read_words(pid: i32, address: u64, words: &mut [u64]) -> usize {
 /// One system call; may set errno.
 pub(crate) fn is_readable(address: u64) -> bool {
     // The set's first word has to lie in the page; it is one word.
-    let set = address & !7;
+    is_readable_set(address & !7)
+}
+
+/// Whether the pages on both sides of a boundary between pages can be read: the set lies in both.
+///
+/// # Signal safety
+/// As [`is_readable`].
+pub(crate) fn are_readable_around(boundary: u64) -> bool {
+    is_readable_set(boundary.wrapping_sub(4))
+}
+
+fn is_readable_set(set: u64) -> bool {
     // SAFETY: the kernel copies eight bytes from the address or fails with EFAULT; with a `how` that
     // does not exist it changes nothing, and it is told of no place to write to.
     let result = unsafe { libc::syscall(libc::SYS_rt_sigprocmask, -1, set, 0_usize, 8_usize) };

@@ -69,7 +69,7 @@ impl ThreadState {
 ///
 /// # Signal safety
 /// No lock, no allocation; 2 KiB of the interrupted stack with the handler around it (8 KiB without
-/// optimization). Loads from the thread's own stack, with a system call for each page;
+/// optimization). Loads from the thread's own stack, with a system call for two pages;
 /// elsewhere a bounded number of `process_vm_readv(2)` of process `pid` (this one); may set errno.
 pub(crate) fn walk(
     tables: &Tables,

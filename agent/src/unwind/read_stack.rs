@@ -3,10 +3,11 @@
 //! **Problem.** A wrong rule may point anywhere, and a load of memory that is not there ends the
 //! host. **Choice.** The thread's own stack is loaded from directly, from the interrupted stack
 //! pointer to where the stack begins: the thread itself uses all of that for as long as it lives.
-//! Of each page but the first the kernel is asked all the same whether it can be read, once in a
-//! walk: a library may have put another stack there, with a guard behind it. All else (a stack of a coroutine, an alternate signal stack, a thread whose stack is not known
-//! yet) is copied by the kernel, a window at a time (`process_vm_readv(2)`). **Rejected.** A handler
-//! for `SIGSEGV`: it is the host's, and another library may replace it at any time.
+//! Of each page but the first the kernel is asked all the same whether it can be read, two pages at
+//! once and once in a walk: a library may have put another stack there, with a guard behind it. All
+//! else (a stack of a coroutine, an alternate signal stack, a thread whose stack is not known yet) is
+//! copied by the kernel, a window at a time (`process_vm_readv(2)`). **Rejected.** A handler for
+//! `SIGSEGV`: it is the host's, and another library may replace it at any time.
 #![expect(unsafe_code, reason = "loads from the interrupted stack")]
 
 use std::ops::Range;
@@ -34,10 +35,10 @@ impl OwnStack {
 
 /// The interrupted stack, as one walk sees it.
 pub(super) struct Stack<'w> {
-    /// What may be loaded directly, in whole words.
+    /// What may be loaded directly where it can be read.
     own: Range<u64>,
-    /// The page of it that is known to be readable.
-    page: u64,
+    /// The part of it that is known to be readable, in whole words.
+    readable: Range<u64>,
     window: &'w mut Window,
 }
 
@@ -58,20 +59,27 @@ impl<'w> Stack<'w> {
         } else {
             0..0
         };
-        let page = page_of(stack_pointer);
-        Self { own, page, window }
+        let mut stack = Self {
+            own,
+            readable: 0..0,
+            window,
+        };
+        // The thread is using its page.
+        stack.readable = stack.pages(stack_pointer, 1);
+        stack
     }
 
     /// The word at `address`; `None` where it is unaligned, not mapped or one read too many.
     ///
     /// # Signal safety
-    /// One load on the thread's own stack, and a system call on each of its pages but the first.
+    /// One load on the thread's own stack, and a system call on each second of its pages, two at a
+    /// guard.
     /// Elsewhere at most two system calls, bounded for each walk ([`STACK_READS_MAX`]).
     pub(super) fn word(&mut self, address: u64) -> Option<u64> {
         if address & 7 != 0 {
             return None;
         }
-        if !self.may_load(address) {
+        if !self.readable.contains(&address) && !self.may_load(address) {
             return self.window.word(address);
         }
         let place = std::ptr::with_exposed_provenance::<u64>(usize::try_from(address).ok()?);
@@ -81,16 +89,33 @@ impl<'w> Stack<'w> {
         Some(unsafe { place.read_volatile() })
     }
 
+    /// So many pages from that of `address` on, as far as they may be loaded.
+    fn pages(&self, address: u64, count: u64) -> Range<u64> {
+        let start = address & !(PAGE_BYTES - 1);
+        let end = start.saturating_add(count.saturating_mul(PAGE_BYTES));
+        start.max(self.own.start)..end.min(self.own.end & !7)
+    }
+
+    /// Whether the word at `address` may be loaded, which is not known to be readable yet. Never
+    /// inlined: few words are the first of their page.
+    #[inline(never)]
     fn may_load(&mut self, address: u64) -> bool {
-        if address < self.own.start || address >= self.own.end & !7 {
+        if !self.pages(address, 1).contains(&address) {
             return false;
         }
-        let page = page_of(address);
-        if page != self.page {
-            if !sys::is_readable(address) {
-                return false;
-            }
-            self.page = page;
+        // A walk goes up: it will want the next page as well.
+        let next_page = (address & !(PAGE_BYTES - 1)).saturating_add(PAGE_BYTES);
+        let found = if next_page < self.own.end && sys::are_readable_around(next_page) {
+            self.pages(address, 2)
+        } else if sys::is_readable(address) {
+            self.pages(address, 1)
+        } else {
+            return false;
+        };
+        if self.readable.end == found.start {
+            self.readable.end = found.end;
+        } else {
+            self.readable = found;
         }
         true
     }
@@ -105,9 +130,8 @@ impl<'w> Stack<'w> {
     }
 }
 
-fn page_of(address: u64) -> u64 {
-    address >> 12
-}
+/// The smallest page there is.
+const PAGE_BYTES: u64 = 4096;
 
 /// A copy of a piece of memory.
 pub(super) struct Window {
@@ -172,35 +196,85 @@ mod tests {
 
     const PAGE: usize = 4096;
 
+    /// Pages of memory, unmapped when this is dropped.
+    struct Pages(*mut libc::c_void, usize);
+
+    impl Pages {
+        fn new(count: usize) -> Self {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let len = count * PAGE;
+            // SAFETY: asks for fresh memory anywhere.
+            let start = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
+            assert_ne!(start, libc::MAP_FAILED);
+            Self(start, len)
+        }
+
+        fn guard(&self, page: usize) {
+            let place = self.0.wrapping_byte_add(page * PAGE);
+            // SAFETY: one page of that memory.
+            let result = unsafe { libc::mprotect(place, PAGE, libc::PROT_NONE) };
+            assert_eq!(result, 0);
+        }
+
+        fn at(&self, page: usize) -> u64 {
+            (self.0.addr() + page * PAGE) as u64
+        }
+
+        /// All of them as a thread's own stack.
+        fn own(&self) -> OwnStack {
+            let first = self.at(0);
+            // SAFETY: not kept where there is a guard, as a library with stacks of its own does not:
+            // that is what is tested.
+            unsafe { OwnStack::assume(first..first + self.1 as u64) }
+        }
+    }
+
+    impl Drop for Pages {
+        fn drop(&mut self) {
+            // SAFETY: mapped above, and nobody else knows it.
+            unsafe { libc::munmap(self.0, self.1) };
+        }
+    }
+
     #[test]
     fn page_of_the_own_stack_that_cannot_be_read_is_none() {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let len = 3 * PAGE;
-        // SAFETY: asks for fresh memory anywhere.
-        let start = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
-        assert_ne!(start, libc::MAP_FAILED);
-        let middle = start.wrapping_byte_add(PAGE);
-        // SAFETY: one page of that memory.
-        let result = unsafe { libc::mprotect(middle, PAGE, libc::PROT_NONE) };
-        assert_eq!(result, 0);
-        let first = start.addr() as u64;
-        let page = PAGE as u64;
-        // SAFETY: not kept, as a library with stacks of its own does not: that is what is tested.
-        let own = unsafe { OwnStack::assume(first..first + 3 * page) };
+        let pages = Pages::new(3);
+        pages.guard(1);
+        let (own, first) = (pages.own(), pages.at(0));
         let mut window = Window::new();
         let mut stack = Stack::new(sys::pid(), &own, first + 8, &mut window);
         assert_eq!(stack.word(first + 8), Some(0));
         assert_eq!(stack.window.reads, 0, "loaded");
         assert_eq!(stack.word(first), Some(0));
         assert_ne!(stack.window.reads, 0, "below the stack pointer: copied");
-        assert_eq!(stack.word(first + page), None, "the guard");
+        assert_eq!(stack.word(pages.at(1)), None, "the guard");
         let reads = stack.window.reads;
-        assert_eq!(stack.word(first + 2 * page), Some(0));
-        assert_eq!(stack.word(first + 3 * page - 8), Some(0));
+        assert_eq!(stack.word(pages.at(2)), Some(0));
+        assert_eq!(stack.word(pages.at(3) - 8), Some(0));
         assert_eq!(stack.window.reads, reads, "loaded");
         assert_eq!(stack.word(first + 12), None, "unaligned");
-        // SAFETY: mapped above, and nobody else knows it.
-        unsafe { libc::munmap(start, len) };
+    }
+
+    #[test]
+    fn guard_above_pages_that_can_be_read_is_found_wherever_it_is() {
+        for guard in 1..7 {
+            let pages = Pages::new(7);
+            pages.guard(guard);
+            let own = pages.own();
+            let mut window = Window::new();
+            let mut stack = Stack::new(sys::pid(), &own, pages.at(0), &mut window);
+            for page in 0..7 {
+                let reads = stack.window.reads;
+                let expected = (page != guard).then_some(0);
+                assert_eq!(stack.word(pages.at(page)), expected, "{page} of {guard}");
+                let is_loaded = stack.window.reads == reads;
+                assert_eq!(is_loaded, page != guard, "{page} of {guard}");
+                assert_eq!(stack.word(pages.at(page + 1) - 8), expected);
+            }
+            // Down again: what was found before is forgotten, and asked for again.
+            assert_eq!(stack.word(pages.at(guard - 1)), Some(0), "{guard}");
+            assert_eq!(stack.word(pages.at(guard)), None, "{guard}");
+        }
     }
 }
