@@ -3,7 +3,7 @@
 //! DWARF numbers: DWARF for the Arm 64-bit Architecture, section 4.1. Experimental: it was never
 //! run on such a processor, only on its objects and on stacks made of integers.
 
-use super::machine::{Caller, Machine, REGISTERS, Registers};
+use super::machine::{Caller, Machine, Registers};
 use super::read_stack::Stack;
 
 /// 64-bit Arm under Linux.
@@ -32,18 +32,19 @@ impl Machine for Aarch64 {
         address & 0xffff_ffff_ffff
     }
 
-    fn interrupted(stack_pointer: u64, stack: &mut Stack<'_>) -> Option<Registers> {
+    fn interrupted(
+        stack_pointer: u64,
+        stack: &mut Stack<'_>,
+        registers: &mut Registers,
+    ) -> Option<()> {
         let mut at = stack_pointer.wrapping_add(SAVED_AT);
-        let mut general = [0; REGISTERS];
         // x0 to x30 and the stack pointer, then the instruction.
-        for register in &mut general {
+        for register in &mut registers.general {
             *register = stack.word(at)?;
             at = at.wrapping_add(8);
         }
-        Some(Registers {
-            instruction: stack.word(at)?,
-            general,
-        })
+        registers.instruction = stack.word(at)?;
+        Some(())
     }
 
     fn without_frame(registers: &Registers, stack: &mut Stack<'_>) -> Option<Caller> {

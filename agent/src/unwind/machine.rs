@@ -23,11 +23,16 @@ pub(super) trait Machine {
     /// Integers only.
     fn plain(address: u64) -> u64;
 
-    /// All registers as they were when a signal arrived whose handler returns to here.
+    /// Makes the registers those that were there when a signal arrived whose handler returns to here.
+    /// `None` where they cannot be read; then some of them may be.
     ///
     /// # Signal safety
     /// Reads of the stack only.
-    fn interrupted(stack_pointer: u64, stack: &mut Stack<'_>) -> Option<Registers>;
+    fn interrupted(
+        stack_pointer: u64,
+        stack: &mut Stack<'_>,
+        registers: &mut Registers,
+    ) -> Option<()>;
 
     /// Where the caller of code without tables is, as far as one can tell from the instruction
     /// that would run next: before its frame is set up, after it was undone, and in linkage tables.

@@ -179,7 +179,7 @@ impl Frame {
         let caller = match *rule {
             Rule::End => return Ok(None),
             Rule::SignalFrame => {
-                *registers = M::interrupted(self.stack_pointer, stack).ok_or(Lost::Memory)?;
+                M::interrupted(self.stack_pointer, stack, registers).ok_or(Lost::Memory)?;
                 return Ok(Some(Self::interrupted::<M>(registers)));
             }
             Rule::Unknown if self.by_frame_pointer && self.frame_pointer == 0 => return Ok(None),

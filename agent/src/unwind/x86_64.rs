@@ -34,21 +34,22 @@ impl Machine for X86_64 {
         address
     }
 
-    fn interrupted(stack_pointer: u64, stack: &mut Stack<'_>) -> Option<Registers> {
+    fn interrupted(
+        stack_pointer: u64,
+        stack: &mut Stack<'_>,
+        registers: &mut Registers,
+    ) -> Option<()> {
         // The handler's return took the address of the trampoline; the context comes next
         // (`struct rt_sigframe` of the kernel).
         let mut saved = |place: u8| {
             let at = stack_pointer.wrapping_add(SAVED_AT);
             stack.word(at.wrapping_add(u64::from(place).wrapping_mul(8)))
         };
-        let mut general = [0; REGISTERS];
-        for (register, place) in general.iter_mut().zip(SAVED) {
+        for (register, place) in registers.general.iter_mut().zip(SAVED) {
             *register = saved(place)?;
         }
-        Some(Registers {
-            instruction: saved(SAVED_INSTRUCTION)?,
-            general,
-        })
+        registers.instruction = saved(SAVED_INSTRUCTION)?;
+        Some(())
     }
 
     fn without_frame(registers: &Registers, stack: &mut Stack<'_>) -> Option<Caller> {
