@@ -379,6 +379,23 @@ fn word(stack: &mut Stack<'_>, address: u64) -> Result<u64, Lost> {
 
 #[cfg(test)]
 impl Frame {
+    /// The same interrupted frame, whose walk follows what is kept for callers.
+    pub(super) fn following_kept(self) -> Self {
+        Self {
+            kept: Some(u8::MAX),
+            ..self
+        }
+    }
+
+    /// The registers that were kept for this frame and are known, with their values.
+    pub(super) fn kept<M: Machine>(&self, registers: &Registers) -> Vec<(u8, u64)> {
+        let known = self.kept.unwrap_or(0);
+        let places = M::KEPT.iter().enumerate();
+        let known = places.filter(|(place, _)| known & bit(*place) != 0);
+        let values = known.map(|(_, register)| (*register, registers.get(*register).unwrap()));
+        values.collect()
+    }
+
     /// Instruction, stack pointer and frame pointer.
     pub(super) fn where_it_is(&self) -> (u64, u64, u64) {
         (self.instruction, self.stack_pointer, self.frame_pointer)

@@ -14,8 +14,9 @@ use crate::ring::record::Quality;
 use crate::sys;
 use crate::unwind::machine::REGISTERS;
 use crate::unwind::read_stack::{OwnStack, Stack, Window};
+use crate::unwind::rule::Rule;
 use crate::unwind::step::Steps;
-use crate::unwind::walk::walk;
+use crate::unwind::walk::{Frame, walk};
 use crate::unwind::x86_64::X86_64;
 use crate::unwind::{Registers, Tables};
 
@@ -23,6 +24,9 @@ use crate::unwind::{Registers, Tables};
 const STEPS_MAX: usize = 400_000;
 /// Of so many stops one is walked from to the root; else two frames more than were seen to be called.
 const WHOLE_EVERY: usize = 64;
+
+/// Of so many stops one is looked at for what was kept for the callers.
+const KEPT_EVERY: usize = 16;
 
 /// A process that is stepped through; it ends with this.
 struct Traced {
@@ -122,9 +126,16 @@ impl Drop for Traced {
     }
 }
 
-/// Who called whom, root first: return addresses, and where on the stack they are.
+/// A call: the return address, where on the stack it is, and the caller's registers.
+struct Call {
+    address: u64,
+    place: u64,
+    caller: Registers,
+}
+
+/// Who called whom, root first.
 struct Calls {
-    seen: Vec<(u64, u64)>,
+    seen: Vec<Call>,
     /// The frames above, leaf first.
     root: Vec<u64>,
 }
@@ -135,11 +146,11 @@ impl Calls {
         let (stack_before, stack) = (before.stack_pointer(), now.stack_pointer());
         if signal != 0 {
             // The trampoline, and above it what was interrupted.
-            self.seen.push((before.instruction, stack + 8));
-            self.seen.push((traced.word(stack), stack));
+            self.push(before.instruction, stack + 8, before);
+            self.push(traced.word(stack), stack, before);
             return;
         }
-        while self.seen.last().is_some_and(|(_, place)| *place < stack) {
+        while self.seen.last().is_some_and(|call| call.place < stack) {
             self.seen.pop();
         }
         if stack_before.wrapping_sub(stack) != 8 {
@@ -148,12 +159,20 @@ impl Calls {
         let pushed = traced.word(stack);
         let is_after = pushed.wrapping_sub(before.instruction).wrapping_sub(1) < 15;
         if is_after && pushed != now.instruction {
-            self.seen.push((pushed, stack));
+            self.push(pushed, stack, before);
         }
     }
 
+    fn push(&mut self, address: u64, place: u64, caller: &Registers) {
+        self.seen.push(Call {
+            address,
+            place,
+            caller: *caller,
+        });
+    }
+
     fn frames(&self, instruction: u64) -> impl Iterator<Item = u64> {
-        let seen = self.seen.iter().rev().map(|(address, _)| *address);
+        let seen = self.seen.iter().rev().map(|call| call.address);
         let frames = std::iter::once(instruction).chain(seen);
         frames.chain(self.root.iter().copied())
     }
@@ -178,6 +197,32 @@ impl Walker {
         };
         let quality = walk::<X86_64>(&self.tables, &mut self.steps, registers, &mut stack, emit);
         (frames, quality)
+    }
+}
+
+impl Walker {
+    /// Compares the registers that were kept for each caller, up to a signal, with what they were when
+    /// it called. Tells how many it compared.
+    fn check_kept(&mut self, pid: i32, registers: &Registers, calls: &Calls) -> usize {
+        let own = OwnStack::default();
+        let mut stack = Stack::new(pid, &own, registers.stack_pointer(), &mut self.window);
+        let mut registers = *registers;
+        let mut frame = Frame::interrupted::<X86_64>(&registers).following_kept();
+        let mut compared = 0;
+        for call in calls.seen.iter().rev() {
+            let rule = self.tables.rule_at(frame.place());
+            if rule == Rule::SignalFrame {
+                break;
+            }
+            let next = frame.by_rule::<X86_64>(&rule, &self.tables, &mut registers, &mut stack);
+            frame = next.unwrap().unwrap();
+            for (register, value) in frame.kept::<X86_64>(&registers) {
+                let expected = call.caller.get(register).unwrap();
+                assert_eq!(value, expected, "{register} of {:x}", call.address);
+                compared += 1;
+            }
+        }
+        compared
     }
 }
 
@@ -206,12 +251,15 @@ fn step_through(work: extern "C" fn() -> i32) -> Option<(usize, usize, usize)> {
     let stack = registers.stack_pointer();
     assert_eq!(traced.word(stack), frames[1], "where it is called");
     let mut calls = Calls {
-        seen: vec![(frames[1], stack)],
+        seen: Vec::new(),
         root: frames[2..].to_vec(),
     };
-    let (mut deepest, mut signals) = (0, 0);
+    // Of the first caller's registers it knows those that a call leaves as they were.
+    calls.push(frames[1], stack, &registers);
+    let (mut deepest, mut signals, mut kept) = (0, 0, 0);
     for step in 0..STEPS_MAX {
         if calls.seen.is_empty() {
+            assert!(kept > 1000, "{kept}");
             return Some((step, deepest, signals));
         }
         deepest = deepest.max(calls.seen.len());
@@ -228,6 +276,9 @@ fn step_through(work: extern "C" fn() -> i32) -> Option<(usize, usize, usize)> {
         );
         let is_whole = quality == Quality::Complete || frames.len() == depth;
         assert!(is_whole, "step {step}: {quality:?}");
+        if step % KEPT_EVERY == 0 {
+            kept += walker.check_kept(traced.pid, &registers, &calls);
+        }
         let mut stop = traced.step(0);
         let mut signal = 0;
         if let Stop::Signal(number) = stop
