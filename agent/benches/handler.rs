@@ -8,10 +8,9 @@
 //! which is not measured: our handler counts signals without a pause as overload instead of
 //! sampling them.
 //!
-//! The frames of a depth are calls of one function, so their unwind rules are in the cache and a
-//! frame more costs some 25 ns. Thirty of them are less than what two runs of one case differ by
-//! on a shared machine (1 us), and so is what the first case of a process costs more than later
-//! ones: compare depths 1 and 32 only over several runs, in both orders.
+//! The frames of a depth are calls of one function, and a frame more costs some 7 ns: less than what
+//! two runs of one case differ by on a shared machine (1 us). The bench `sample_cost` lets the cases
+//! take turns, and is the one to compare by.
 //!
 //! Run one case at a time, several times, on a quiet machine:
 //! `cargo bench -p flashlamp --bench handler`.
