@@ -1,7 +1,7 @@
 //! The objects loaded into the process: for unwinding, and to name addresses later.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::limits;
@@ -31,7 +31,15 @@ pub(crate) struct Module {
     pub(crate) text_offset: u64,
 }
 
+/// The file of the program itself, also where it was moved or deleted (proc(5)).
+const PROGRAM: &str = "/proc/self/exe";
+
 impl Module {
+    /// Whether this is the program, and not a library.
+    pub(crate) fn is_program(&self) -> bool {
+        self.file.as_deref() == Some(Path::new(PROGRAM))
+    }
+
     /// The file name without its folders.
     pub(crate) fn object(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
@@ -159,7 +167,7 @@ fn describe(
     let text_bytes = text.map_or(0, |header| header.bytes);
     let name = object.name.to_string_lossy();
     let (path, file) = if name.is_empty() {
-        let exe = PathBuf::from("/proc/self/exe");
+        let exe = PathBuf::from(PROGRAM);
         let shown = std::fs::read_link(&exe).map_or_else(
             |_| "[program]".to_owned(),
             |path| {

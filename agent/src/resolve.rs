@@ -189,6 +189,14 @@ fn add_frames(process: &Process, chunk: &Chunk, builder: &mut ProfileBuilder) ->
         .symbols
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
+    // pprof takes the first mapping for the program.
+    let program = |location: &Location| match location {
+        Location::Object { module, .. } if module.is_program() => Some(mapping_of(module)),
+        _ => None,
+    };
+    if let Some(program) = chunk.collection.locations.iter().find_map(program) {
+        builder.mapping(program);
+    }
     let mut last: Option<(Arc<Module>, MappingId)> = None;
     let mut all = Vec::with_capacity(chunk.collection.locations.len());
     for location in &chunk.collection.locations {

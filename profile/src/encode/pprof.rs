@@ -259,11 +259,12 @@ impl<'p> Encoding<'p> {
                 let id = id_at(self.out.function.len());
                 let file = frame.file().unwrap_or_default();
                 let (name, filename) = (self.string(frame.name()), self.string(file));
-                let system_name = name;
                 self.out.function.push(proto::Function {
                     id,
                     name,
-                    system_name,
+                    // Where it equals the name, pprof takes that for C++ and cuts whatever is
+                    // between angle brackets, which in Rust is a type or a trait.
+                    system_name: 0,
                     filename,
                 });
                 self.functions.insert(key, id);
