@@ -56,6 +56,9 @@ pub(crate) struct Shared {
     /// Requests that are being profiled, or wait for the last of their samples.
     pub(crate) profiled_requests: AtomicUsize,
     pub(crate) stopped: AtomicBool,
+    /// Profiles that are taken by pull.
+    #[cfg(feature = "tower")]
+    pulls: Arc<crate::pull::Pulls>,
     session: u32,
 }
 
@@ -123,6 +126,8 @@ impl Agent {
             profiled_requests_max: config.profiled_requests_max,
             profiled_requests: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
+            #[cfg(feature = "tower")]
+            pulls: Arc::new(crate::pull::Pulls::new(process)),
             session,
         };
         Ok(Self {
@@ -143,6 +148,35 @@ impl Agent {
     #[cfg(feature = "tower")]
     pub fn request_layer(&self) -> crate::RequestLayer {
         crate::RequestLayer::new(Arc::clone(&self.shared))
+    }
+
+    /// Routes of axum for who fetches profiles: `go tool pprof`, Parca, Pyroscope. They are
+    /// `/debug/pprof/profile` and the others of [`PprofService`](crate::PprofService).
+    ///
+    /// They show names of functions and files, and whoever reaches them can have the service
+    /// sampled: serve them on an administrator's listener.
+    ///
+    /// ```no_run
+    /// # async fn run(agent: flashlamp::Agent) -> std::io::Result<()> {
+    /// let admin: axum::Router = agent.pprof_routes();
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:6060").await?;
+    /// axum::serve(listener, admin).await
+    /// # }
+    /// ```
+    ///
+    /// ```console
+    /// $ go tool pprof 'http://127.0.0.1:6060/debug/pprof/profile?seconds=5'
+    /// ```
+    #[cfg(feature = "axum")]
+    pub fn pprof_routes<S: Clone + Send + Sync + 'static>(&self) -> axum::Router<S> {
+        self.pprof_service().into_routes()
+    }
+
+    /// The same as a tower service, for hyper and other frameworks. It stops with the agent; its
+    /// samples are no part of [`stats`](Self::stats): their accounts are in the profiles.
+    #[cfg(feature = "tower")]
+    pub fn pprof_service(&self) -> crate::PprofService {
+        crate::PprofService::of(Arc::clone(&self.shared.pulls))
     }
 
     /// What was taken, stored and lost so far.
@@ -193,6 +227,7 @@ impl Shared {
             profiled_requests_max: 1,
             profiled_requests: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
+            pulls: Arc::new(crate::pull::Pulls::new(process)),
             session: 0,
         }
     }
@@ -208,6 +243,8 @@ impl Shared {
         if !self.process.is_current() || self.stopped.swap(true, Ordering::AcqRel) {
             return;
         }
+        #[cfg(feature = "tower")]
+        self.pulls.stop();
         let mut registry = self.process.lock();
         registry.cycle();
         let session = registry.finish(self.session);

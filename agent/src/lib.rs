@@ -34,8 +34,8 @@
 //! |---|---|---|
 //! | `http` | yes | `Agent`, and export by HTTP |
 //! | `https` | | the same over TLS |
-//! | `tower` | yes | the request layer (needs `http`) |
-//! | `axum` | | route templates of axum as entry points (needs `tower`) |
+//! | `tower` | yes | the request layer, and profiles by pull (needs `http`) |
+//! | `axum` | | route templates of axum as entry points, and routes for pull (needs `tower`) |
 //! | `symbolize` | yes | names; without it frames are `object+0xoffset` |
 //!
 //! # Where it works
@@ -74,6 +74,8 @@ mod maps;
 mod perf_map;
 mod process;
 mod profiler;
+#[cfg(feature = "tower")]
+mod pull;
 mod registry;
 #[cfg(feature = "tower")]
 mod request;
@@ -92,6 +94,8 @@ pub use self::error::StartError;
 pub use self::log::{Log, LogEntry, LogIter};
 pub use self::perf_map::{PerfMap, PerfMapError, RegisteredCode};
 pub use self::profiler::{Clock, Profiler, ProfilerBuilder, Threads};
+#[cfg(feature = "tower")]
+pub use self::pull::{PprofBody, PprofFuture, PprofService};
 #[cfg(feature = "tower")]
 pub use self::request::{EntryPoint, ProfiledBody, RequestFuture, RequestLayer, RequestService};
 

@@ -29,6 +29,29 @@ pub(crate) const PERIOD_MIN: Duration = Duration::from_micros(50);
 #[cfg(feature = "tower")]
 pub(crate) const REQUEST_PERIOD_MAX: Duration = Duration::from_secs(1);
 
+/// Profiles that are taken by pull at once: a scraper's on each clock, a second scraper's while the
+/// first is being replaced, and a person's.
+#[cfg(feature = "tower")]
+pub(crate) const PULLS_MAX: usize = 4;
+/// Seconds of a pulled profile where the query does not say: as in Go.
+#[cfg(feature = "tower")]
+pub(crate) const PULL_SECONDS_DEFAULT: u64 = 30;
+/// Seconds of a pulled profile at most: as long as a request's.
+#[cfg(feature = "tower")]
+pub(crate) const PULL_SECONDS_MAX: u64 = 300;
+/// The period of a pulled profile where the query does not say: as in Go.
+#[cfg(feature = "tower")]
+pub(crate) const PULL_PERIOD_DEFAULT: Duration = Duration::from_millis(10);
+/// The shortest period of a pulled profile: all threads are sampled, by whoever asks.
+#[cfg(feature = "tower")]
+pub(crate) const PULL_PERIOD_MIN: Duration = Duration::from_millis(1);
+/// The longest period of a pulled profile, which has to have some samples.
+#[cfg(feature = "tower")]
+pub(crate) const PULL_PERIOD_MAX: Duration = Duration::from_secs(1);
+/// Samples of one pulled profile (20 MB): 64 busy threads at 100 Hz for 78 s.
+#[cfg(feature = "tower")]
+pub(crate) const PULL_SAMPLES_MAX: usize = 500_000;
+
 /// Samples that one profiler keeps until it is stopped or flushed (about 40 bytes each).
 pub(crate) const SESSION_SAMPLES_MAX: usize = 1_000_000;
 /// Samples of one continuous window: 64 threads at 1 kHz for 3 s, or at 100 Hz for 30 s.

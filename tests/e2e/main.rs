@@ -15,6 +15,8 @@ mod demo;
 #[cfg(test)]
 mod perf_jit;
 #[cfg(test)]
+mod pull;
+#[cfg(test)]
 mod round_trip;
 #[cfg(test)]
 mod shutdown;

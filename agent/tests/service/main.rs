@@ -3,5 +3,6 @@
 #![expect(clippy::disallowed_methods, reason = "a test reads the clock itself")]
 
 mod export;
+mod pull;
 mod request_layer;
 mod stub;
