@@ -107,24 +107,34 @@ pub(crate) const HANDLER_WAIT: Duration = Duration::from_millis(500);
 
 /// Bytes of `.eh_frame` of one object that are copied.
 pub(crate) const EH_FRAME_BYTES_MAX: usize = 256 << 20;
-/// Resolved addresses that the symbolizer keeps; when it is full it starts anew.
+/// Bytes of names that were found and are kept (some 100,000 addresses); when it is full it starts
+/// anew.
 #[cfg(feature = "symbolize")]
-pub(crate) const SYMBOL_CACHE_MAX: usize = 200_000;
-/// Object files that the symbolizer keeps open, with their symbol tables; a process with more
-/// than a few hundred libraries at once is unheard of, one that reloads plugins is not.
+pub(crate) const SYMBOL_NAMES_BYTES_MAX: usize = 16 << 20;
+/// Object files that the symbolizer remembers; a process with more than a few hundred libraries at
+/// once is unheard of, one that reloads plugins is not.
 #[cfg(feature = "symbolize")]
 pub(crate) const SYMBOL_FILES_MAX: usize = 256;
-/// Bytes of debug information that are read at once, and kept.
+/// Bytes that are kept to know where in files to look: 1 or 2 for each 100 of a file. What exceeds
+/// this is read again for each profile.
+#[cfg(feature = "symbolize")]
+pub(crate) const SYMBOL_INDEX_BYTES_MAX: usize = 8 << 20;
+/// Addresses of one file that are looked up together: what is found is held until all are.
+#[cfg(feature = "symbolize")]
+pub(crate) const SYMBOL_BATCH: usize = 4096;
+/// Bytes of debug information that are read at once.
 #[cfg(feature = "symbolize")]
 pub(crate) const SYMBOL_BLOCK_BYTES: usize = 4096;
-/// Bytes of debug information that are kept; beyond, all files are forgotten and what is still
-/// needed is read again. Names that were found stay.
+/// Blocks of one section that are kept while a file is open (1 MiB); some ten sections are read.
 #[cfg(feature = "symbolize")]
-pub(crate) const SYMBOL_KEPT_BYTES_MAX: usize = 256 << 20;
-/// Of these, bytes of compressed debug information after inflating: it cannot be read in pieces,
-/// so a file that takes more goes without lines and inlined functions.
+pub(crate) const SYMBOL_BLOCKS_KEPT: usize = 256;
+/// Units that are kept open because others take names from them: link-time optimization does so.
 #[cfg(feature = "symbolize")]
-pub(crate) const SYMBOL_INFLATED_BYTES_MAX: usize = SYMBOL_KEPT_BYTES_MAX / 2;
+pub(crate) const SYMBOL_UNITS_KEPT: usize = 16;
+/// Bytes of compressed debug information after inflating: it cannot be read in pieces, so a file
+/// that takes more goes without lines and inlined functions.
+#[cfg(feature = "symbolize")]
+pub(crate) const SYMBOL_INFLATED_BYTES_MAX: usize = 40 << 20;
 /// Bytes of the kernel's vDSO; it has two to five pages.
 #[cfg(feature = "symbolize")]
 pub(crate) const VDSO_BYTES_MAX: usize = 1 << 20;

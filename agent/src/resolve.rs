@@ -13,6 +13,7 @@ use crate::Clock;
 use crate::collection::{Chunk, Location, Losses, RawSample};
 use crate::mappings::Module;
 use crate::process::Process;
+use crate::symbolize::Wanted;
 
 /// What a profile is to hold beside its stacks.
 #[derive(Clone, Copy, Debug)]
@@ -197,6 +198,14 @@ fn add_frames(process: &Process, chunk: &Chunk, builder: &mut ProfileBuilder) ->
     if let Some(program) = chunk.collection.locations.iter().find_map(program) {
         builder.mapping(program);
     }
+    let wanted: Vec<Wanted> = chunk
+        .collection
+        .locations
+        .iter()
+        .filter_map(wanted)
+        .collect();
+    let mut found = symbols.resolve_all(&wanted).into_iter();
+    drop(symbols);
     let mut last: Option<(Arc<Module>, MappingId)> = None;
     let mut all = Vec::with_capacity(chunk.collection.locations.len());
     for location in &chunk.collection.locations {
@@ -218,13 +227,21 @@ fn add_frames(process: &Process, chunk: &Chunk, builder: &mut ProfileBuilder) ->
                     _ => builder.mapping(mapping_of(module)),
                 };
                 last = Some((Arc::clone(module), mapping));
-                let functions = symbols.resolve(module, *address);
+                let functions = found.next().unwrap_or_else(|| Arc::from([]));
                 object_frames(builder, &functions, module, mapping, *address)
             }
         };
         all.push(frames);
     }
     all
+}
+
+/// What has to be looked up for a location.
+fn wanted(location: &Location) -> Option<Wanted> {
+    match location {
+        Location::Object { module, address } => Some((Arc::clone(module), *address)),
+        _ => None,
+    }
 }
 
 fn object_frames(
@@ -239,17 +256,13 @@ fn object_frames(
         let name = format!("{}+{address:#x}", module.object());
         return vec![builder.frame(&FrameSpec::new(&name).mapping(mapping).address(avma))];
     };
-    let named = |function: &'_ crate::symbolize::Function| -> (String, Option<String>, u32) {
-        (function.name.clone(), function.file.clone(), function.line)
-    };
     let mut frames = Vec::with_capacity(functions.len());
     for (index, function) in std::iter::once(code)
         .chain(inlined.iter().rev())
         .enumerate()
     {
-        let (name, file, line) = named(function);
-        let mut spec = FrameSpec::new(&name).line(line);
-        if let Some(file) = &file {
+        let mut spec = FrameSpec::new(&function.name).line(function.line);
+        if let Some(file) = &function.file {
             spec = spec.file(file);
         }
         spec = if index == 0 {

@@ -1,51 +1,34 @@
-//! Bytes of a file, read a block at a time when they are first looked at.
+//! Bytes of a file, read a block at a time when they are looked at, and not kept for long.
 //!
 //! **Problem.** Debug information may be hundreds of megabytes, of which a profile needs a few.
 //! To map the file would be the simplest, but the kernel answers a look at a mapping whose file
 //! was truncated with `SIGBUS`, in the host: a deploy that copies a new build over the old one
-//! is enough. **Choice.** Blocks are read with `pread(2)` into the heap and kept. A file that
+//! is enough. **Choice.** Blocks are read with `pread(2)` into the heap; of each section the last
+//! ones are kept, so that memory has a bound however large a file or a unit in it is. A file that
 //! changed since it was opened is unreadable from then on: no name is better than that of
-//! another build. **Rejected.** Reading whole sections: a service of 74 MB has 55 MB of them.
+//! another build. **Rejected.** Reading whole sections, and keeping all that was ever read: of a
+//! service of 94 MB that was 65 MB after a minute.
 
+use std::cell::RefCell;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::rc::Rc;
 
 use crate::limits;
-
-/// How much was read and is kept, of all files together.
-#[derive(Clone, Debug, Default)]
-pub(super) struct KeptBytes(Arc<AtomicUsize>);
-
-impl KeptBytes {
-    /// The sum, in bytes.
-    pub(super) fn sum(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn remove(&self, bytes: usize) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
 
 /// An open file that can tell whether it was written to.
 #[derive(Debug)]
 pub(super) struct OpenFile {
     file: File,
     opened_as: Stamp,
-    kept: KeptBytes,
 }
 
-/// Changes with every write (`stat(2)`).
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp {
+/// Which file it is, and changes with every write (`stat(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    file: (u64, u64),
     bytes: u64,
     modified: (i64, i64),
 }
@@ -53,6 +36,7 @@ struct Stamp {
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
         Self {
+            file: (metadata.dev(), metadata.ino()),
             bytes: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         }
@@ -61,7 +45,7 @@ impl Stamp {
 
 impl OpenFile {
     /// Opens a regular file.
-    pub(super) fn open(path: &Path, kept: &KeptBytes) -> io::Result<Self> {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
         // Opening must not wait, whatever is there.
         let flags = libc::O_NONBLOCK;
         let file = File::options().read(true).custom_flags(flags).open(path)?;
@@ -72,7 +56,6 @@ impl OpenFile {
         Ok(Self {
             file,
             opened_as: Stamp::of(&metadata),
-            kept: kept.clone(),
         })
     }
 
@@ -82,9 +65,9 @@ impl OpenFile {
         &self.file
     }
 
-    /// Where what is read of it counts.
-    pub(super) fn kept(&self) -> &KeptBytes {
-        &self.kept
+    /// What the file was when it was opened.
+    pub(super) fn stamp(&self) -> Stamp {
+        self.opened_as
     }
 
     /// Whether the file is as it was when it was opened.
@@ -94,27 +77,29 @@ impl OpenFile {
     }
 
     /// `None` where the range is not in the file, or is no longer what it was.
-    fn read(&self, offset: u64, len: usize) -> Option<Box<[u8]>> {
+    fn read(&self, offset: u64, len: usize) -> Option<Rc<[u8]>> {
         let end = offset.checked_add(len as u64)?;
         // So that no length that a file states takes more memory than the file has bytes.
         if end > self.opened_as.bytes {
             return None;
         }
-        let mut bytes = vec![0; len].into_boxed_slice();
+        let mut bytes = vec![0; len];
         self.file.read_exact_at(&mut bytes, offset).ok()?;
-        self.is_unchanged().then_some(bytes)
+        self.is_unchanged().then(|| bytes.into())
     }
 }
+
+/// A block's place in its range, and its bytes.
+type Kept = Option<(usize, Rc<[u8]>)>;
 
 /// A range of bytes of a file, or bytes that were made from one.
 pub(super) struct Blocks {
     /// The file, and where in it the range begins.
-    source: Option<(Arc<OpenFile>, u64)>,
+    source: Option<(Rc<OpenFile>, u64)>,
     len: usize,
     block_len: usize,
-    /// Empty ones could not be read.
-    blocks: Box<[OnceLock<Box<[u8]>>]>,
-    kept: KeptBytes,
+    /// The blocks that were looked at last; each has one place where it can be.
+    kept: RefCell<Box<[Kept]>>,
 }
 
 impl std::fmt::Debug for Blocks {
@@ -127,31 +112,29 @@ impl std::fmt::Debug for Blocks {
 
 impl Blocks {
     /// A range of a file; `None` where the file is shorter. Nothing is read yet.
-    pub(super) fn of_file(file: &Arc<OpenFile>, offset: u64, len: usize) -> Option<Self> {
+    pub(super) fn of_file(file: &Rc<OpenFile>, offset: u64, len: usize) -> Option<Self> {
         if offset.checked_add(len as u64)? > file.opened_as.bytes {
             return None;
         }
         let block_len = limits::SYMBOL_BLOCK_BYTES;
-        let mut blocks = Vec::new();
-        blocks.resize_with(len.div_ceil(block_len), OnceLock::new);
+        let places = len.div_ceil(block_len).min(limits::SYMBOL_BLOCKS_KEPT);
         Some(Self {
-            source: Some((Arc::clone(file), offset)),
+            source: Some((Rc::clone(file), offset)),
             len,
             block_len,
-            blocks: blocks.into(),
-            kept: file.kept.clone(),
+            kept: RefCell::new(vec![None; places].into()),
         })
     }
 
-    /// Bytes that are there; they count as kept.
-    pub(super) fn of_bytes(bytes: Vec<u8>, kept: &KeptBytes) -> Self {
-        kept.add(bytes.len());
+    /// Bytes that are there.
+    pub(super) fn of_bytes(bytes: Vec<u8>) -> Self {
+        let len = bytes.len();
+        let block = (len > 0).then(|| (0, bytes.into()));
         Self {
             source: None,
-            len: bytes.len(),
-            block_len: bytes.len().max(1),
-            blocks: Box::new([OnceLock::from(bytes.into_boxed_slice())]),
-            kept: kept.clone(),
+            len,
+            block_len: len.max(1),
+            kept: RefCell::new(Box::new([block])),
         }
     }
 
@@ -160,34 +143,34 @@ impl Blocks {
         self.len
     }
 
-    /// The bytes from `at` to the end of its block; `None` at the end, and where they cannot
-    /// be read.
-    pub(super) fn from(&self, at: usize) -> Option<&[u8]> {
+    /// The block that holds the byte at `at`, and where it begins; `None` past the end, and
+    /// where it cannot be read.
+    pub(super) fn around(&self, at: usize) -> Option<(usize, Rc<[u8]>)> {
+        if at >= self.len {
+            return None;
+        }
         let index = at / self.block_len;
-        let block = self.blocks.get(index)?.get_or_init(|| self.read(index));
-        block
-            .get(at % self.block_len..)
-            .filter(|rest| !rest.is_empty())
-    }
-
-    #[cold]
-    fn read(&self, index: usize) -> Box<[u8]> {
         let start = index * self.block_len;
-        let len = self.block_len.min(self.len - start);
-        let read = self.source.as_ref().and_then(|(file, offset)| {
-            let offset = offset.checked_add(start as u64)?;
-            file.read(offset, len)
-        });
-        let read = read.unwrap_or_default();
-        self.kept.add(read.len());
-        read
+        let mut kept = self.kept.borrow_mut();
+        let place = index % kept.len();
+        let place = kept.get_mut(place)?;
+        match place {
+            Some((known, block)) if *known == index => Some((start, Rc::clone(block))),
+            _ => {
+                let (file, offset) = self.source.as_ref()?;
+                let len = self.block_len.min(self.len - start);
+                let block = file.read(offset.checked_add(start as u64)?, len)?;
+                *place = Some((index, Rc::clone(&block)));
+                Some((start, block))
+            }
+        }
     }
-}
 
-impl Drop for Blocks {
-    fn drop(&mut self) {
-        let read = self.blocks.iter().filter_map(OnceLock::get);
-        self.kept.remove(read.map(|block| block.len()).sum());
+    /// How many bytes are kept.
+    #[cfg(test)]
+    fn kept_bytes(&self) -> usize {
+        let kept = self.kept.borrow();
+        kept.iter().flatten().map(|(_, block)| block.len()).sum()
     }
 }
 
@@ -197,49 +180,59 @@ mod tests {
 
     use super::*;
 
-    const LEN: usize = 3 * limits::SYMBOL_BLOCK_BYTES;
+    const BLOCK: usize = limits::SYMBOL_BLOCK_BYTES;
 
-    fn file_of_three_blocks() -> (tempfile::NamedTempFile, Vec<u8>) {
-        let bytes: Vec<u8> = (0..=250).cycle().take(LEN).collect();
+    fn file_of(blocks: usize) -> (tempfile::NamedTempFile, Vec<u8>) {
+        let bytes: Vec<u8> = (0..=250).cycle().take(blocks * BLOCK).collect();
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), &bytes).unwrap();
         (file, bytes)
     }
 
     #[test]
-    fn only_what_is_looked_at_is_kept() {
-        let (file, bytes) = file_of_three_blocks();
-        let kept = KeptBytes::default();
-        let open = Arc::new(OpenFile::open(file.path(), &kept).unwrap());
-        let blocks = Blocks::of_file(&open, 10, LEN - 15).unwrap();
-        assert_eq!(kept.sum(), 0);
-        let block = limits::SYMBOL_BLOCK_BYTES;
+    fn only_what_is_looked_at_is_read() {
+        let (file, bytes) = file_of(3);
+        let open = Rc::new(OpenFile::open(file.path()).unwrap());
+        let blocks = Blocks::of_file(&open, 10, 3 * BLOCK - 15).unwrap();
+        assert_eq!(blocks.kept_bytes(), 0);
+        let (start, block) = blocks.around(BLOCK + 3).unwrap();
         assert_eq!(
-            blocks.from(block + 3),
-            Some(&bytes[block + 13..2 * block + 10])
+            (start, &*block),
+            (BLOCK, &bytes[BLOCK + 10..2 * BLOCK + 10])
         );
-        assert_eq!(kept.sum(), block);
-        assert_eq!(
-            blocks.from(2 * block),
-            Some(&bytes[2 * block + 10..LEN - 5])
-        );
-        assert_eq!(blocks.from(LEN - 15), None, "the end");
-        assert!(Blocks::of_file(&open, 10, LEN).is_none(), "past the end");
-        drop(blocks);
-        assert_eq!(kept.sum(), 0);
-        let made = Blocks::of_bytes(vec![1, 2, 3], &kept);
-        assert_eq!((made.from(1), made.from(3)), (Some(&[2, 3][..]), None));
-        assert_eq!(kept.sum(), 3);
+        assert_eq!(blocks.kept_bytes(), BLOCK);
+        let (start, block) = blocks.around(2 * BLOCK).unwrap();
+        assert_eq!(start, 2 * BLOCK);
+        assert_eq!(&*block, &bytes[2 * BLOCK + 10..3 * BLOCK - 5]);
+        assert_eq!(blocks.around(3 * BLOCK - 15), None, "the end");
+        assert!(Blocks::of_file(&open, 10, 3 * BLOCK).is_none(), "too long");
+        let made = Blocks::of_bytes(vec![1, 2, 3]);
+        assert_eq!(&*made.around(1).unwrap().1, [1, 2, 3]);
+        assert_eq!((made.around(3), made.kept_bytes()), (None, 3));
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound_whatever_is_looked_at() {
+        let most = limits::SYMBOL_BLOCKS_KEPT;
+        let (file, bytes) = file_of(2 * most);
+        let open = Rc::new(OpenFile::open(file.path()).unwrap());
+        let blocks = Blocks::of_file(&open, 0, bytes.len()).unwrap();
+        for at in (0..bytes.len()).step_by(BLOCK / 2) {
+            let (start, block) = blocks.around(at).unwrap();
+            assert_eq!(block[at - start], bytes[at]);
+        }
+        assert_eq!(blocks.kept_bytes(), most * BLOCK);
+        assert_eq!(blocks.around(0).unwrap().1[..], bytes[..BLOCK], "again");
     }
 
     #[test]
     fn file_that_is_overwritten_or_truncated_is_unreadable_from_there_on() {
         for truncate in [true, false] {
-            let (file, mut bytes) = file_of_three_blocks();
-            let kept = KeptBytes::default();
-            let open = Arc::new(OpenFile::open(file.path(), &kept).unwrap());
-            let blocks = Blocks::of_file(&open, 0, LEN).unwrap();
-            assert!(blocks.from(0).is_some());
+            let (file, mut bytes) = file_of(3);
+            let open = Rc::new(OpenFile::open(file.path()).unwrap());
+            let blocks = Blocks::of_file(&open, 0, bytes.len()).unwrap();
+            assert!(blocks.around(0).is_some());
+            let last = bytes.len() - 1;
             bytes.reverse();
             if truncate {
                 bytes.truncate(5);
@@ -248,8 +241,8 @@ mod tests {
             while open.is_unchanged() {
                 fs::write(file.path(), &bytes).unwrap();
             }
-            assert!(blocks.from(LEN - 1).is_none(), "truncated: {truncate}");
-            assert!(blocks.from(0).is_some(), "what was read before stays");
+            assert!(blocks.around(last).is_none(), "truncated: {truncate}");
+            assert!(blocks.around(0).is_some(), "what was read before stays");
         }
     }
 }

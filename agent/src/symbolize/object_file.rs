@@ -1,55 +1,48 @@
 //! One object file's names.
 
 use std::io;
-use std::sync::Arc;
+use std::rc::Rc;
 
-use object::{Object as _, ObjectSymbol as _, SymbolKind};
+use object::{Object as _, ObjectSection as _, ReadRef};
 
-use super::blocks::{KeptBytes, OpenFile};
-use super::debug_info::DebugInfo;
-use super::{Function, Functions};
+use super::Function;
+use super::blocks::{Blocks, OpenFile, Stamp};
+use super::debug_info::{DebugInfo, UnitIndex};
+use super::section::Section;
+use super::symbol_table::{SymbolTable, TableSections};
 use crate::limits;
 use crate::mappings::Module;
 use crate::sys;
 
-/// Debug information and symbols of one file.
-pub(super) struct ObjectFile {
-    debug: Option<DebugInfo>,
-    symbols: Vec<Symbol>,
-}
-
-impl std::fmt::Debug for ObjectFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ObjectFile")
-            .field("symbols", &self.symbols.len())
-            .finish_non_exhaustive()
-    }
-}
-
+/// What is kept of a file between batches: where in it to look.
 #[derive(Debug)]
-struct Symbol {
-    address: u64,
-    /// 0 where the file does not say.
-    size: u64,
-    name: Box<str>,
+pub(super) struct ObjectFile {
+    /// What the file was when this was made; `None` for what is no file.
+    stamp: Option<Stamp>,
+    units: UnitIndex,
+    /// Read when a name is asked for that debug information does not have.
+    symbols: Option<SymbolTable>,
 }
 
-impl ObjectFile {
+/// A file that is open for one batch.
+pub(super) struct Opened {
+    file: Option<Rc<OpenFile>>,
+    debug: Option<DebugInfo>,
+    tables: Vec<TableSections>,
+}
+
+impl Opened {
     /// Opens the module's file; `None` where there is none, it cannot be read, or another build
     /// is there by now: no name is better than that of whatever is at this address today.
     ///
     /// # Errors
     /// The process has no file descriptor left, which says nothing about the file.
-    pub(super) fn open(module: &Module, kept: &KeptBytes) -> io::Result<Option<Self>> {
+    pub(super) fn open(module: &Module) -> io::Result<Option<Self>> {
         let Some(path) = module.file.as_ref() else {
-            let symbols = symbols_in_memory(module);
-            return Ok(symbols.map(|symbols| Self {
-                debug: None,
-                symbols,
-            }));
+            return Ok(Self::of_memory(module));
         };
-        match OpenFile::open(path, kept) {
-            Ok(open) => Ok(Self::read(module, &Arc::new(open))),
+        match OpenFile::open(path) {
+            Ok(open) => Ok(Self::read(module, &Rc::new(open))),
             Err(error) => match error.raw_os_error() {
                 Some(libc::EMFILE | libc::ENFILE) => Err(error),
                 _ => Ok(None),
@@ -57,138 +50,133 @@ impl ObjectFile {
         }
     }
 
-    fn read(module: &Module, open: &Arc<OpenFile>) -> Option<Self> {
+    fn read(module: &Module, open: &Rc<OpenFile>) -> Option<Self> {
         let cache = object::ReadCache::new(open.file());
-        let file = object::File::parse(&cache).ok()?;
-        if !is_build_of(&file, module) {
+        let object = object::File::parse(&cache).ok()?;
+        if !is_build_of(&object, module) {
             return None;
         }
-        let debug = DebugInfo::open(open, &file, &module.path);
-        let symbols = symbols_of(&file);
-        if !open.is_unchanged() {
-            return None;
-        }
-        (debug.is_some() || !symbols.is_empty()).then_some(Self { debug, symbols })
+        let debug = DebugInfo::open(open, &object, &module.path);
+        let table = |offset, len| Blocks::of_file(open, offset, len);
+        let tables = tables_of(&object, table);
+        open.is_unchanged().then_some(Self {
+            file: Some(Rc::clone(open)),
+            debug,
+            tables,
+        })
     }
 
-    /// The functions at an address of the file, the innermost inlined one first.
-    pub(super) fn functions_at(&self, address: u64) -> Functions {
-        let mut functions = self.debug_functions(address);
-        let symbol = self.symbol_at(address);
-        match functions.last_mut() {
-            // Line tables without function names: the symbol names the code.
-            Some(outermost) if outermost.name.is_empty() => match symbol {
-                Some(name) => outermost.name = name,
-                None => return Arc::from([]),
-            },
-            Some(_) => {}
-            None => {
-                let name = symbol;
-                functions.extend(name.map(|name| Function {
-                    name,
+    /// An object that is no file: the kernel maps the whole image of its vDSO.
+    fn of_memory(module: &Module) -> Option<Self> {
+        // The section headers come after the last segment, on its last page.
+        let len = usize::try_from(module.end.checked_sub(module.start)?).ok()?;
+        let len = len.checked_next_multiple_of(4096)?;
+        let mut image = vec![0; len.min(limits::VDSO_BYTES_MAX)];
+        if !sys::read_bytes(sys::pid(), module.start, &mut image) {
+            return None;
+        }
+        let table = |offset, len| {
+            let offset = usize::try_from(offset).ok()?;
+            let bytes = image.get(offset..offset.checked_add(len)?)?;
+            Some(Blocks::of_bytes(bytes.to_vec()))
+        };
+        let tables = tables_of(&object::File::parse(&*image).ok()?, table);
+        Some(Self {
+            file: None,
+            debug: None,
+            tables,
+        })
+    }
+
+    fn stamp(&self) -> Option<Stamp> {
+        self.file.as_ref().map(|file| file.stamp())
+    }
+}
+
+/// The tables of symbols, and those of what others link to, each with its strings.
+fn tables_of<'data>(
+    object: &object::File<'data, impl ReadRef<'data>>,
+    blocks: impl Fn(u64, usize) -> Option<Blocks>,
+) -> Vec<TableSections> {
+    let section = |name: &str| {
+        let (offset, len) = object.section_by_name(name)?.file_range()?;
+        Some(Section::new(blocks(offset, usize::try_from(len).ok()?)?))
+    };
+    let table = |(symbols, strings): (&str, &str)| {
+        Some(TableSections {
+            symbols: section(symbols)?,
+            strings: section(strings)?,
+        })
+    };
+    let names = [(".symtab", ".strtab"), (".dynsym", ".dynstr")];
+    names.into_iter().filter_map(table).collect()
+}
+
+impl ObjectFile {
+    /// Finds out where in the file units are; reads the heads of all of them.
+    pub(super) fn index(opened: &Opened) -> Self {
+        let units = opened.debug.as_ref().and_then(|debug| debug.index().ok());
+        Self {
+            stamp: opened.stamp(),
+            units: units.unwrap_or_default(),
+            symbols: None,
+        }
+    }
+
+    /// Whether this is of the file that was opened now, and not of what was there before.
+    pub(super) fn is_of(&self, opened: &Opened) -> bool {
+        self.stamp == opened.stamp()
+    }
+
+    /// What it takes of the memory.
+    pub(super) fn bytes(&self) -> usize {
+        let symbols = self.symbols.as_ref().map_or(0, SymbolTable::bytes);
+        self.units.bytes().saturating_add(symbols)
+    }
+
+    /// The functions at each of the addresses (sorted), the innermost inlined one first.
+    pub(super) fn functions_at(
+        &mut self,
+        opened: &Opened,
+        addresses: &[u64],
+    ) -> Vec<Vec<Function>> {
+        let mut all = match &opened.debug {
+            Some(debug) => debug.functions_at(&self.units, addresses),
+            None => vec![Vec::new(); addresses.len()],
+        };
+        for (functions, address) in all.iter_mut().zip(addresses) {
+            // Only the code's own function may be left without a name.
+            let last = functions.len().saturating_sub(1);
+            let mut index = 0;
+            functions.retain(|function| {
+                index += 1;
+                index > last || !function.name.is_empty()
+            });
+            let code = functions.last_mut();
+            if code.as_ref().is_some_and(|code| !code.name.is_empty()) {
+                continue;
+            }
+            let symbols = &mut self.symbols;
+            let symbols = symbols.get_or_insert_with(|| SymbolTable::read(&opened.tables));
+            let name = symbols.name_at(&opened.tables, *address);
+            match (code, name) {
+                // Line tables without function names: the symbol names the code.
+                (Some(code), Some(name)) => code.name = name.into(),
+                (Some(_), None) => functions.clear(),
+                (None, name) => functions.extend(name.map(|name| Function {
+                    name: name.into(),
                     file: None,
                     line: 0,
-                }));
+                })),
             }
         }
-        functions.into()
-    }
-
-    fn debug_functions(&self, address: u64) -> Vec<Function> {
-        let mut functions = Vec::new();
-        let debug = self.debug.as_ref();
-        let Some(mut frames) = debug.and_then(|debug| debug.find_frames(address)) else {
-            return functions;
-        };
-        while let Ok(Some(frame)) = frames.next() {
-            let name = frame
-                .function
-                .as_ref()
-                .and_then(|name| name.raw_name().ok());
-            let name = name.map(|name| readable(&name)).unwrap_or_default();
-            let location = frame.location.as_ref();
-            functions.push(Function {
-                name,
-                file: location
-                    .and_then(|location| location.file)
-                    .map(str::to_owned),
-                line: location.and_then(|location| location.line).unwrap_or(0),
-            });
-        }
-        // Only the code's own function may be left without a name (see `functions_at`).
-        let last = functions.len().saturating_sub(1);
-        let mut index = 0;
-        functions.retain(|function| {
-            index += 1;
-            index > last || !function.name.is_empty()
-        });
-        functions
-    }
-
-    fn symbol_at(&self, address: u64) -> Option<String> {
-        let after = self
-            .symbols
-            .partition_point(|symbol| symbol.address <= address);
-        let symbol = self.symbols.get(after.checked_sub(1)?)?;
-        // A neighbour must not lend its name. Hand-written assembly often states no size.
-        let size = if symbol.size == 0 { 1024 } else { symbol.size };
-        let inside = address - symbol.address < size;
-        inside.then(|| readable(&symbol.name))
+        all
     }
 }
 
 /// Whether the file has the build id that the loaded object has; true where that has none.
-fn is_build_of<'data>(
-    file: &object::File<'data, impl object::ReadRef<'data>>,
-    module: &Module,
-) -> bool {
+fn is_build_of<'data>(file: &object::File<'data, impl ReadRef<'data>>, module: &Module) -> bool {
     let build_id = file.build_id().ok().flatten().unwrap_or_default();
     let build_id: String = build_id.iter().map(|byte| format!("{byte:02x}")).collect();
     module.build_id.is_empty() || module.build_id == build_id
-}
-
-/// The symbols of an object that is no file: the kernel maps the whole image of its vDSO.
-fn symbols_in_memory(module: &Module) -> Option<Vec<Symbol>> {
-    // The section headers come after the last segment, on its last page.
-    let len = usize::try_from(module.end.checked_sub(module.start)?).ok()?;
-    let len = len.checked_next_multiple_of(4096)?;
-    let mut image = vec![0; len.min(limits::VDSO_BYTES_MAX)];
-    if !sys::read_bytes(sys::pid(), module.start, &mut image) {
-        return None;
-    }
-    Some(symbols_of(&object::File::parse(&*image).ok()?))
-}
-
-fn symbols_of<'data>(file: &object::File<'data, impl object::ReadRef<'data>>) -> Vec<Symbol> {
-    let mut symbols: Vec<Symbol> = file
-        .symbols()
-        .chain(file.dynamic_symbols())
-        .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.address() != 0)
-        .filter_map(|symbol| {
-            let name = symbol.name().ok().filter(|name| !name.is_empty())?;
-            Some(Symbol {
-                address: symbol.address(),
-                size: symbol.size(),
-                name: name.into(),
-            })
-        })
-        .collect();
-    // Of several names for one address the first in this order wins, the same on every run.
-    symbols.sort_by(|a, b| {
-        (a.address, std::cmp::Reverse(a.size), &a.name).cmp(&(
-            b.address,
-            std::cmp::Reverse(b.size),
-            &b.name,
-        ))
-    });
-    symbols.dedup_by_key(|symbol| symbol.address);
-    symbols
-}
-
-/// A Rust name without its hash; other names as they are; cut at the bound.
-fn readable(name: &str) -> String {
-    let mut name = rustc_demangle::try_demangle(name)
-        .map_or_else(|_| name.to_owned(), |demangled| format!("{demangled:#}"));
-    name.truncate(name.floor_char_boundary(limits::SYMBOL_BYTES_MAX));
-    name
 }

@@ -1,18 +1,20 @@
 //! A section of debug information, as the DWARF reader wants it.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::rc::Rc;
 
-use addr2line::gimli::{Error, LittleEndian, Reader, ReaderOffsetId, Result};
+use gimli::{Error, LittleEndian, Reader, ReaderOffsetId, Result};
 
 use super::blocks::Blocks;
 
-/// What is left of a section, or a piece of it. Cloning costs a reference count.
+/// What is left of a section, or a piece of it. Cloning costs two reference counts.
 #[derive(Clone, Debug)]
 pub(super) struct Section {
-    blocks: Arc<Blocks>,
+    blocks: Rc<Blocks>,
     at: usize,
     end: usize,
+    /// The block that was read last, and where it begins.
+    block: Option<(usize, Rc<[u8]>)>,
 }
 
 impl Section {
@@ -20,19 +22,32 @@ impl Section {
     pub(super) fn new(blocks: Blocks) -> Self {
         let end = blocks.len();
         Self {
-            blocks: Arc::new(blocks),
+            blocks: Rc::new(blocks),
             at: 0,
             end,
+            block: None,
         }
     }
 
+    /// What the last block has of what is left; empty where it does not have the next byte.
+    fn known(&self) -> &[u8] {
+        let Some((start, block)) = &self.block else {
+            return &[];
+        };
+        let from = self.at.wrapping_sub(*start);
+        let to = (self.end - start.min(&self.end)).min(block.len());
+        block.get(from..to).unwrap_or_default()
+    }
+
     /// What is in one block of what is left; not empty.
-    fn piece(&self) -> Result<&[u8]> {
+    fn piece(&mut self) -> Result<&[u8]> {
         if self.at >= self.end {
             return Err(self.too_short());
         }
-        let piece = self.blocks.from(self.at).ok_or(Error::Io)?;
-        Ok(piece.get(..self.end - self.at).unwrap_or(piece))
+        if self.known().is_empty() {
+            self.block = Some(self.blocks.around(self.at).ok_or(Error::Io)?);
+        }
+        Ok(self.known())
     }
 
     fn after(&self, len: usize) -> Result<usize> {
@@ -84,9 +99,10 @@ impl Reader for Section {
         let mut rest = self.clone();
         loop {
             let piece = rest.piece()?;
+            let len = piece.len();
             match piece.iter().position(|one| *one == byte) {
                 Some(index) => return Ok(rest.at + index - self.at),
-                None => rest.at += piece.len(),
+                None => rest.at += len,
             }
         }
     }
@@ -110,9 +126,8 @@ impl Reader for Section {
         if self.is_empty() {
             return Ok(Cow::Borrowed(&[]));
         }
-        let piece = self.piece()?;
-        if piece.len() == self.len() {
-            return Ok(Cow::Borrowed(piece));
+        if self.known().len() == self.len() {
+            return Ok(Cow::Borrowed(self.known()));
         }
         let mut bytes = vec![0; self.len()];
         self.clone().read_slice(&mut bytes)?;
@@ -158,10 +173,10 @@ impl Reader for Section {
 
 #[cfg(test)]
 mod tests {
-    use addr2line::gimli::EndianSlice;
+    use gimli::EndianSlice;
     use proptest::prelude::*;
 
-    use super::super::blocks::{KeptBytes, OpenFile};
+    use super::super::blocks::OpenFile;
     use super::*;
     use crate::limits;
 
@@ -176,8 +191,8 @@ mod tests {
     fn section(bytes: &[u8]) -> Section {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        let open = OpenFile::open(file.path(), &KeptBytes::default()).unwrap();
-        Section::new(Blocks::of_file(&Arc::new(open), 0, bytes.len()).unwrap())
+        let open = OpenFile::open(file.path()).unwrap();
+        Section::new(Blocks::of_file(&Rc::new(open), 0, bytes.len()).unwrap())
     }
 
     /// Everything that a reader says at one place, errors without where they are.
