@@ -142,6 +142,8 @@ pub(crate) mod words {
     pub(crate) const LOST: &str = "flashlamp.lost.";
     /// Comment: `flashlamp.name=NAME`.
     pub(crate) const NAME: &str = "flashlamp.name=";
+    /// Comment, for people alone: what the profile cannot show.
+    pub(crate) const NOTE: &str = "flashlamp.note=";
 }
 
 /// File names of the mappings that stand for the kinds of frames other than native.

@@ -126,6 +126,9 @@ impl<'p> Encoding<'p> {
             let (samples, events) = (tally.samples, tally.events);
             self.comment(&format!("{}{reason}={samples}/{events}", words::LOST));
         }
+        for note in profile.notes() {
+            self.comment(&format!("{}{note}", words::NOTE));
+        }
     }
 
     fn comment(&mut self, text: &str) {

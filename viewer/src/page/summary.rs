@@ -39,6 +39,9 @@ pub(super) fn counts(profile: &Profile) -> Markup {
                     b { (format::count(truncated.samples)) } " truncated"
                 }
             }
+            @for note in profile.notes() {
+                p.note { b { (format::count(note.tally().samples)) } " samples: " (note.text()) }
+            }
             @if taken.samples != taken.events {
                 p.periods {
                     "in periods: " (format::count(taken.events)) " = "

@@ -165,6 +165,21 @@ fn without_speedscope_a_request_page_says_so_and_shows_the_rest() {
 }
 
 #[test]
+fn page_says_which_names_are_missing_and_what_to_do() {
+    let folded = b"main;{async_fn#0};work 6\nmain;idle 2\n";
+    let profile = decode::folded(folded, &Limits::default()).unwrap();
+    let html = summary::counts(&profile).into_string();
+    let note = "<p class=\"note\"><b>6</b> samples: async functions without their names: build \
+                with debug = 1, not line-tables-only</p>";
+    assert!(html.contains(note), "{html}");
+    assert!(
+        !summary::counts(&plain_request())
+            .into_string()
+            .contains("class=\"note\"")
+    );
+}
+
+#[test]
 fn every_sample_is_accounted_for() {
     let html = summary::counts(&plain_request())
         .into_string()
