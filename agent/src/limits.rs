@@ -115,8 +115,8 @@ pub(crate) const SYMBOL_NAMES_BYTES_MAX: usize = 16 << 20;
 /// once is unheard of, one that reloads plugins is not.
 #[cfg(feature = "symbolize")]
 pub(crate) const SYMBOL_FILES_MAX: usize = 256;
-/// Bytes that are kept to know where in files to look: 1 or 2 for each 100 of a file. What exceeds
-/// this is read again for each profile.
+/// Bytes that are kept to know where in files to look, for units and functions: 1 or 2 for each 100
+/// of a file. What exceeds this is read again for each profile.
 #[cfg(feature = "symbolize")]
 pub(crate) const SYMBOL_INDEX_BYTES_MAX: usize = 8 << 20;
 /// Addresses of one file that are looked up together: what is found is held until all are.

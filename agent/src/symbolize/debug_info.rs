@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use gimli::{
     DebugInfoOffset, Dwarf, DwarfPackage, Error, Reader as _, Result, SectionId, Unit, UnitType,
@@ -20,7 +21,7 @@ use object::{CompressionFormat, Object as _, ObjectSection as _, ReadCache, Read
 use super::Function;
 use super::blocks::{Blocks, OpenFile};
 use super::section::Section;
-use super::unit;
+use super::unit::{self, FunctionRange};
 use crate::limits;
 
 /// Which addresses each unit of a file has code at: all that is kept of debug information.
@@ -30,12 +31,34 @@ pub(super) struct UnitIndex {
     ranges: Vec<(u64, u64, u32)>,
     /// Where in the section the units are, in order.
     units: Vec<usize>,
+    /// The functions of the units that were looked at, by the units' places.
+    functions: RefCell<BTreeMap<usize, Arc<[FunctionRange]>>>,
 }
 
 impl UnitIndex {
     /// What it takes of the memory.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.ranges) + size_of_val(&*self.units)
+        let functions = self.functions.borrow();
+        let functions: usize = functions
+            .values()
+            .map(|of_unit| size_of_val(&**of_unit))
+            .sum();
+        size_of_val(&*self.ranges) + size_of_val(&*self.units) + functions
+    }
+
+    /// The functions of the unit at this place, which `unit` is or stands for.
+    fn functions_of(
+        &self,
+        place: usize,
+        unit: gimli::UnitRef<'_, Section>,
+    ) -> Result<Arc<[FunctionRange]>> {
+        if let Some(known) = self.functions.borrow().get(&place) {
+            return Ok(Arc::clone(known));
+        }
+        let functions: Arc<[FunctionRange]> = unit::functions_of(unit)?.into();
+        let mut known = self.functions.borrow_mut();
+        known.insert(place, Arc::clone(&functions));
+        Ok(functions)
     }
 
     /// For each unit that has some of the addresses (sorted) their places.
@@ -161,10 +184,13 @@ impl DebugInfo {
             let head = split.units().next()?.ok_or(Error::Io)?;
             let mut inner = split.unit(head)?;
             inner.copy_relocated_attributes(&own);
-            return unit::functions_at(inner.unit_ref(&split), own, wanted, &|_| None);
+            let inner = inner.unit_ref(&split);
+            let functions = index.functions_of(unit, inner)?;
+            return unit::functions_at(inner, own, &functions, wanted, &|_| None);
         }
+        let functions = index.functions_of(unit, own)?;
         let other = |place: DebugInfoOffset<usize>| self.other_unit(index, place);
-        unit::functions_at(own, own, wanted, &other)
+        unit::functions_at(own, own, &functions, wanted, &other)
     }
 
     fn unit_at(&self, place: usize) -> Result<Unit<Section>> {

@@ -1,16 +1,17 @@
 //! One unit of debug information (DWARF 5, section 3.1): the functions, inlined calls and lines at
 //! some addresses.
 //!
-//! One pass over the unit's entries finds the functions that hold the addresses and, within
-//! these, the inlined calls that do; one pass over its line program finds the lines. Nothing is
-//! kept of what the addresses do not need.
+//! One pass over the unit's entries, when it is looked at first, finds out where its functions are.
+//! From there on only the entries of functions are read that hold one of the addresses: a unit may
+//! be a whole program. One pass over its line program finds the lines. Nothing else is kept of what
+//! the addresses do not need.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use gimli::{
-    AttributeValue, DebugInfoOffset, Dwarf, EntriesRaw, Reader as _, Result, Unit, UnitRef,
-    constants as dw,
+    AttributeValue, DebugInfoOffset, Dwarf, EntriesRaw, Reader as _, Result, Unit, UnitOffset,
+    UnitRef, constants as dw,
 };
 
 use super::Function;
@@ -50,10 +51,11 @@ pub(super) fn ranges(unit: UnitRef<'_, Section>, mut add: impl FnMut(u64, u64)) 
 pub(super) fn functions_at(
     unit: UnitRef<'_, Section>,
     skeleton: UnitRef<'_, Section>,
+    functions: &[FunctionRange],
     addresses: &[u64],
     other: OtherUnit<'_, '_>,
 ) -> Result<Vec<Vec<Function>>> {
-    let calls = calls_at(unit, addresses, other)?;
+    let calls = calls_at(unit, functions, addresses, other)?;
     let lines = lines_at(skeleton, addresses)?;
     let mut files = Files::of(skeleton);
     let mut all = Vec::with_capacity(addresses.len());
@@ -89,48 +91,125 @@ struct Open {
     holds: Vec<usize>,
 }
 
+/// Where a function's code begins and ends, and where its entry is in the unit.
+pub(super) type FunctionRange = (u64, u64, usize);
+
+/// The code of all functions of a unit. Takes one pass over its entries.
+pub(super) fn functions_of(unit: UnitRef<'_, Section>) -> Result<Vec<FunctionRange>> {
+    let mut functions = Vec::new();
+    let mut entries = unit.entries_raw(None)?;
+    while !entries.is_empty() {
+        let offset = entries.next_offset().0;
+        let Some(abbreviation) = entries.read_abbreviation()? else {
+            continue;
+        };
+        if abbreviation.tag() == dw::DW_TAG_subprogram {
+            let entry = Entry::read(&mut entries, abbreviation.attributes())?;
+            entry.for_each_range(unit, |begin, end| functions.push((begin, end, offset)))?;
+        } else {
+            entries.skip_attributes(abbreviation.attributes())?;
+        }
+    }
+    Ok(functions)
+}
+
 /// The functions and calls at each address, the outermost first.
 fn calls_at(
     unit: UnitRef<'_, Section>,
+    functions: &[FunctionRange],
     addresses: &[u64],
     other: OtherUnit<'_, '_>,
 ) -> Result<Vec<Vec<Call>>> {
+    let mut holding = BTreeMap::<usize, Vec<usize>>::new();
+    for (begin, end, offset) in functions {
+        let places = places_in(addresses, *begin, *end);
+        if !places.is_empty() {
+            holding.entry(*offset).or_default().extend(places);
+        }
+    }
     let mut calls: Vec<Vec<Call>> = addresses.iter().map(|_| Vec::new()).collect();
+    for (offset, mut places) in holding {
+        // Of several functions for one address, which the linker found to be equal, the first.
+        places.retain(|place| calls[*place].is_empty());
+        if places.is_empty() {
+            continue;
+        }
+        for (place, call) in calls_of(unit, offset, &places, addresses, other)? {
+            calls[place].push(call);
+        }
+    }
+    Ok(calls)
+}
+
+/// One function, whose entry is at `offset`, and what was inlined into it, the outermost first: a
+/// call for each of the places of addresses that it holds.
+fn calls_of(
+    unit: UnitRef<'_, Section>,
+    offset: usize,
+    places: &[usize],
+    addresses: &[u64],
+    other: OtherUnit<'_, '_>,
+) -> Result<Vec<(usize, Call)>> {
+    let mut calls = Vec::new();
+    let mut entries = unit.entries_raw(Some(UnitOffset(offset)))?;
+    let mut add = |entry: &Entry, holds: &[usize]| {
+        let name = entry.name(unit, other, REFERENCES_MAX);
+        let from = entry.call_place(unit);
+        for place in holds {
+            let name = name.clone();
+            calls.push((*place, Call { name, from }));
+        }
+    };
     let mut open: Vec<Open> = Vec::new();
-    let mut entries = unit.entries_raw(None)?;
     while !entries.is_empty() {
         let depth = entries.next_depth();
-        while open.last().is_some_and(|last| last.depth >= depth) {
+        let is_function = open.is_empty();
+        if depth <= 0 && !is_function {
+            break;
+        }
+        // The function's own stays.
+        while open.len() > 1 && open.last().is_some_and(|last| last.depth >= depth) {
             open.pop();
         }
         let Some(abbreviation) = entries.read_abbreviation()? else {
             continue;
         };
-        let is_function = abbreviation.tag() == dw::DW_TAG_subprogram;
-        let is_call = abbreviation.tag() == dw::DW_TAG_inlined_subroutine
-            && open.last().is_some_and(|last| !last.holds.is_empty());
-        if !is_function && !is_call {
-            entries.skip_attributes(abbreviation.attributes())?;
-            continue;
-        }
-        let entry = Entry::read(&mut entries, abbreviation.attributes())?;
-        let mut holds = entry.holds(unit, addresses)?;
-        holds.retain(|place| match open.last() {
-            Some(around) if is_call => around.holds.contains(place),
-            _ => calls[*place].is_empty(),
-        });
-        if !holds.is_empty() {
-            let name = entry.name(unit, other, REFERENCES_MAX);
-            for place in &holds {
-                calls[*place].push(Call {
-                    name: name.clone(),
-                    from: entry.call_place(unit),
-                });
+        let attributes = abbreviation.attributes();
+        let around = open.last().map_or(places, |last| &last.holds);
+        let holds = match abbreviation.tag() {
+            _ if is_function => {
+                let entry = Entry::read(&mut entries, attributes)?;
+                add(&entry, around);
+                around.to_vec()
             }
-        }
+            dw::DW_TAG_inlined_subroutine if !around.is_empty() => {
+                let entry = Entry::read(&mut entries, attributes)?;
+                let holds = entry.holds(unit, addresses, around)?;
+                if !holds.is_empty() {
+                    add(&entry, &holds);
+                }
+                holds
+            }
+            dw::DW_TAG_subprogram => {
+                // A function within a function has its own code.
+                entries.skip_attributes(attributes)?;
+                Vec::new()
+            }
+            _ => {
+                entries.skip_attributes(attributes)?;
+                continue;
+            }
+        };
         open.push(Open { depth, holds });
     }
     Ok(calls)
+}
+
+/// The places of the addresses (sorted) in a range.
+fn places_in(addresses: &[u64], begin: u64, end: u64) -> std::ops::Range<usize> {
+    let from = addresses.partition_point(|address| *address < begin);
+    let to = addresses.partition_point(|address| *address < end);
+    from..to.max(from)
 }
 
 /// What is needed of a function's or an inlined call's entry.
@@ -171,14 +250,12 @@ impl Entry {
         Ok(entry)
     }
 
-    /// The places of the addresses (sorted) that it holds.
-    fn holds(&self, unit: UnitRef<'_, Section>, addresses: &[u64]) -> Result<Vec<usize>> {
-        let mut places = Vec::new();
-        let mut add = |begin: u64, end: u64| {
-            let from = addresses.partition_point(|address| *address < begin);
-            let to = addresses.partition_point(|address| *address < end);
-            places.extend(from..to);
-        };
+    /// Calls `add` with the beginning and end of its code.
+    fn for_each_range(
+        &self,
+        unit: UnitRef<'_, Section>,
+        mut add: impl FnMut(u64, u64),
+    ) -> Result<()> {
         let listed = match &self.ranges {
             Some(value) => unit.attr_ranges(value.clone())?,
             None => None,
@@ -197,8 +274,23 @@ impl Entry {
             };
             add(begin, end.unwrap_or(begin));
         }
+        Ok(())
+    }
+
+    /// Those of the places around it that it holds too.
+    fn holds(
+        &self,
+        unit: UnitRef<'_, Section>,
+        addresses: &[u64],
+        around: &[usize],
+    ) -> Result<Vec<usize>> {
+        let mut places = Vec::new();
+        self.for_each_range(unit, |begin, end| {
+            places.extend(places_in(addresses, begin, end));
+        })?;
         places.sort_unstable();
         places.dedup();
+        places.retain(|place| around.contains(place));
         Ok(places)
     }
 
@@ -245,7 +337,7 @@ impl Entry {
 }
 
 /// The entry at a place of a unit.
-fn name_at(unit: &Unit<Section>, offset: gimli::UnitOffset<usize>) -> Option<Entry> {
+fn name_at(unit: &Unit<Section>, offset: UnitOffset<usize>) -> Option<Entry> {
     let mut entries = unit.entries_raw(Some(offset)).ok()?;
     let abbreviation = entries.read_abbreviation().ok()??;
     Entry::read(&mut entries, abbreviation.attributes()).ok()
