@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use flashlamp_profile::Tally;
 
-use crate::Clock;
 use crate::clock::{self, Anchor};
 pub use crate::config::AgentBuilder;
 use crate::config::Config;
@@ -18,8 +17,8 @@ use crate::limits;
 use crate::process::Process;
 use crate::registry::{Plan, SessionThreads, Window};
 
-/// A running agent: all threads on the CPU clock, continuously, and single requests on the wall
-/// clock when they ask for it; both go to the collector.
+/// A running agent: all threads continuously, on the CPU clock or on both, and single requests on
+/// both clocks when they ask for it; all goes to the collector.
 ///
 /// Dropping it stops it, with up to two seconds to deliver the rest;
 /// [`shutdown`](Self::shutdown) says how it went. After the start nothing fails any more: what
@@ -100,7 +99,7 @@ impl Agent {
         let queue = Arc::new(Queue::new(limits::WINDOW));
         let sink: Arc<dyn crate::registry::WindowSink> = Arc::<Queue>::clone(&queue);
         let plan = Plan {
-            clock: Clock::Cpu,
+            clock: config.clock,
             period_ns: config.period.as_nanos(),
             depth_max: limits::DEPTH_DEFAULT,
             threads: SessionThreads::All,
@@ -193,6 +192,7 @@ impl Agent {
         let until = clock::monotonic_ns().saturating_add(clock::nanos(timeout));
         let mut registry = self.shared.process.lock();
         registry.cycle();
+        registry.tell_waits(self.shared.session);
         if let Some(session) = registry.sessions.get_mut(&self.shared.session) {
             session.seal_window(true);
         }

@@ -14,6 +14,24 @@ pub(crate) fn monotonic_ns() -> u64 {
     sys::clock_ns(libc::CLOCK_MONOTONIC)
 }
 
+/// Nanoseconds that the calling thread had a CPU.
+///
+/// # Signal safety
+/// One system call.
+pub(crate) fn thread_cpu_ns() -> u64 {
+    sys::clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// Nanoseconds that the threads of this process had a CPU, those that have ended as well.
+pub(crate) fn process_cpu_ns() -> u64 {
+    sys::clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// The kernel's tick, in nanoseconds: what its coarse clocks count in. 10 ms where it is not said.
+pub(crate) fn tick_ns() -> u64 {
+    sys::clock_step_ns(libc::CLOCK_MONOTONIC_COARSE).unwrap_or(10_000_000)
+}
+
 /// Now, in UTC.
 pub(crate) fn utc_now() -> Timestamp {
     Timestamp::from_nanos(sys::clock_ns(libc::CLOCK_REALTIME))

@@ -9,7 +9,8 @@ use crate::clock::Anchor;
 use crate::limits;
 use crate::mappings::{Module, Modules};
 use crate::perf_map::JitMap;
-use crate::ring::record::{Header, Quality};
+use crate::ring::record::{Header, Quality, State};
+use crate::sampler::wall::Pools;
 
 /// Lost tallies by reason.
 pub(crate) type Losses = BTreeMap<&'static str, Tally>;
@@ -32,8 +33,10 @@ pub(crate) enum Location {
 pub(crate) struct RawSample {
     /// Monotonic nanoseconds.
     pub(crate) time_ns: u64,
-    /// What it weighs on its session's clock.
-    pub(crate) value_ns: u64,
+    /// Time that it stands for.
+    pub(crate) wall_ns: u64,
+    /// Of it, time on a CPU.
+    pub(crate) cpu_ns: u64,
     /// Node of the stack tree; `None` for an empty stack.
     pub(crate) stack: Option<u32>,
     /// Periods that it stands for.
@@ -80,8 +83,6 @@ pub(crate) struct Drained<'a> {
     pub(crate) addresses: &'a [u64],
     /// The thread's id and name.
     pub(crate) thread: (i32, &'a Arc<str>),
-    /// What it weighs on its session's clock.
-    pub(crate) value_ns: u64,
 }
 
 impl Collection {
@@ -120,7 +121,6 @@ impl Collection {
             header,
             addresses,
             thread,
-            value_ns,
         } = *drained;
         if self.is_full() {
             self.overflow += Tally::one(EventCount::new(u64::from(header.events)));
@@ -145,23 +145,75 @@ impl Collection {
             let location = self.locate(lookup, header.time_ns, resolver);
             node = Some(self.node((node, location)));
         }
-        let thread = self.thread(thread);
-        self.samples.push(RawSample {
+        let row = RawSample {
             time_ns: header.time_ns,
-            value_ns,
+            wall_ns: header.running_ns,
+            cpu_ns: header.running_ns,
             stack: node,
             events: header.events,
-            thread: Some(thread),
+            thread: Some(self.thread(thread)),
             entry: header.entry,
+        };
+        self.add_rows(row, header);
+    }
+
+    /// The row of the time on a CPU, and the one of the time off it, with a frame that says so.
+    fn add_rows(&mut self, row: RawSample, header: &Header) {
+        let (leaf, off_min_ns) = match header.state {
+            State::Running => (markers::RUNNABLE, limits::RUNNABLE_NS),
+            State::Blocked | State::Paused | State::Still => (markers::BLOCKED, 1),
+        };
+        if header.off_ns < off_min_ns {
+            self.samples.push(RawSample {
+                wall_ns: row.wall_ns.saturating_add(header.off_ns),
+                ..row
+            });
+            return;
+        }
+        if row.cpu_ns > 0 {
+            self.samples.push(row);
+        }
+        let leaf = self.location(Location::Marker(leaf));
+        let stack = Some(self.node((row.stack, leaf)));
+        self.samples.push(RawSample {
+            wall_ns: header.off_ns,
+            cpu_ns: 0,
+            stack,
+            // A sample is counted once.
+            events: if row.cpu_ns > 0 { 0 } else { row.events },
+            ..row
         });
     }
 
-    /// Adds time that no thread spent: event count 0, weight `value_ns`.
-    pub(crate) fn add_gap(&mut self, time_ns: u64, value_ns: u64, entry: u32) {
+    /// Adds time of a thread that no sample was charged with: which of its functions had it is not
+    /// known.
+    pub(crate) fn add_left_over(
+        &mut self,
+        time_ns: u64,
+        pools: Pools,
+        thread: Option<(i32, &Arc<str>)>,
+        entry: u32,
+    ) {
+        let stack = Some(self.marker(markers::BETWEEN_SAMPLES));
+        let thread = thread.map(|thread| self.thread(thread));
+        self.samples.push(RawSample {
+            time_ns,
+            wall_ns: pools.running_ns.saturating_add(pools.off_ns),
+            cpu_ns: pools.running_ns,
+            stack,
+            events: 0,
+            thread,
+            entry,
+        });
+    }
+
+    /// Adds time that no thread spent: event count 0.
+    pub(crate) fn add_gap(&mut self, time_ns: u64, wall_ns: u64, entry: u32) {
         let stack = Some(self.marker(markers::NOT_ON_A_THREAD));
         self.samples.push(RawSample {
             time_ns,
-            value_ns,
+            wall_ns,
+            cpu_ns: 0,
             stack,
             events: 0,
             thread: None,

@@ -8,7 +8,7 @@ use crate::agent::{Agent, program_name};
 use crate::error::StartError;
 use crate::export::checked_url;
 use crate::limits;
-use crate::profiler::checked_period;
+use crate::profiler::{Clock, checked_period};
 
 /// How an [`Agent`] is to run. What is not said here comes from the environment, then from the
 /// default:
@@ -18,6 +18,7 @@ use crate::profiler::checked_period;
 /// | [`service`](Self::service) | `FLASHLAMP_SERVICE` | the program's file name |
 /// | [`collector`](Self::collector) | `FLASHLAMP_COLLECTOR` | none: an error |
 /// | [`public_url`](Self::public_url) | `FLASHLAMP_PUBLIC_URL` | the collector's URL |
+/// | [`clock`](Self::clock) | `FLASHLAMP_CLOCK` (`cpu` or `wall`) | CPU |
 /// | [`period`](Self::period) | `FLASHLAMP_PERIOD` (`10ms`, `500us`, `1s`) | 10 ms |
 /// | [`allow_unsigned_toggles`](Self::allow_unsigned_toggles) | `FLASHLAMP_ALLOW_UNSIGNED_TOGGLES` (`1` or `0`) | no |
 /// | [`profiled_requests_max`](Self::profiled_requests_max) | | 8 |
@@ -27,6 +28,7 @@ pub struct AgentBuilder {
     service: Option<String>,
     collector: Option<String>,
     public_url: Option<String>,
+    clock: Option<Clock>,
     period: Option<Duration>,
     unsigned_toggles: bool,
     profiled_requests_max: Option<usize>,
@@ -38,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) service: String,
     pub(crate) collector: String,
     pub(crate) public_url: String,
+    pub(crate) clock: Clock,
     pub(crate) period: Period,
     pub(crate) unsigned_toggles: bool,
     pub(crate) profiled_requests_max: usize,
@@ -63,7 +66,15 @@ impl AgentBuilder {
         self
     }
 
-    /// The distance of continuous samples, in CPU time of each thread.
+    /// Which time continuous samples stand for. With [`Clock::Wall`] each says both, so that the
+    /// collector has a graph of either kind: where threads ran, and where they were, running or
+    /// waiting. That costs a little more (see [`Clock::Wall`]).
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// The distance of continuous samples, on that clock of each thread.
     pub fn period(mut self, period: Duration) -> Self {
         self.period = Some(period);
         self
@@ -108,6 +119,10 @@ impl AgentBuilder {
         if service.is_empty() || service.len() > 100 || service.chars().any(char::is_control) {
             return Err(StartError::BadService { name: service });
         }
+        let clock = match self.clock {
+            Some(clock) => clock,
+            None => variable("FLASHLAMP_CLOCK").map_or(Ok(Clock::Cpu), parse_clock)?,
+        };
         let period = match self.period {
             Some(period) => period,
             None => {
@@ -126,6 +141,7 @@ impl AgentBuilder {
             service,
             collector,
             public_url,
+            clock,
             period: checked_period(period)?,
             unsigned_toggles,
             profiled_requests_max: self
@@ -143,6 +159,18 @@ fn parse_switch(value: String) -> Result<bool, StartError> {
             name: "FLASHLAMP_ALLOW_UNSIGNED_TOGGLES",
             value,
             expected: "1 or 0",
+        }),
+    }
+}
+
+fn parse_clock(value: String) -> Result<Clock, StartError> {
+    match value.as_str() {
+        "cpu" => Ok(Clock::Cpu),
+        "wall" => Ok(Clock::Wall),
+        _ => Err(StartError::BadVariable {
+            name: "FLASHLAMP_CLOCK",
+            value,
+            expected: "cpu or wall",
         }),
     }
 }
@@ -196,6 +224,7 @@ mod tests {
         let environment = [
             ("FLASHLAMP_COLLECTOR", "http://10.0.0.1:4140/"),
             ("FLASHLAMP_SERVICE", "from-environment"),
+            ("FLASHLAMP_CLOCK", "wall"),
             ("FLASHLAMP_PERIOD", "20ms"),
             ("FLASHLAMP_ALLOW_UNSIGNED_TOGGLES", "1"),
         ];
@@ -203,7 +232,10 @@ mod tests {
         assert_eq!(config.service, "shop");
         assert_eq!(config.collector, "http://10.0.0.1:4140");
         assert_eq!(config.public_url, config.collector);
-        assert_eq!(config.period.as_nanos(), 20_000_000);
+        assert_eq!(
+            (config.clock, config.period.as_nanos()),
+            (Clock::Wall, 20_000_000)
+        );
         assert!(config.unsigned_toggles);
     }
 
@@ -244,6 +276,10 @@ mod tests {
             (
                 checked(builder(), &[("FLASHLAMP_PERIOD", "soon")]),
                 "FLASHLAMP_PERIOD=`soon`",
+            ),
+            (
+                checked(builder(), &[("FLASHLAMP_CLOCK", "both")]),
+                "cpu or wall",
             ),
             (
                 checked(builder(), &[("FLASHLAMP_ALLOW_UNSIGNED_TOGGLES", "maybe")]),

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{MutexGuard, PoisonError};
 
+use crate::clock;
 use crate::error::StartError;
 use crate::limits;
 use crate::process::Process;
@@ -69,10 +70,13 @@ fn round<'p>(
         // The kernel takes milliseconds to list a thousand threads; a request that begins on a
         // new thread must not wait for that.
         drop(registry);
+        let began = clock::thread_cpu_ns();
         let seen = catch_unwind(AssertUnwindSafe(look));
         registry = process.lock();
-        let scanned =
-            seen.and_then(|seen| catch_unwind(AssertUnwindSafe(|| registry.scan_threads(&seen))));
+        let scanned = seen.and_then(|seen| {
+            let scan = || registry.scan_threads(&seen, began);
+            catch_unwind(AssertUnwindSafe(scan))
+        });
         registry.count_fault(&scanned);
     }
     let cycled = catch_unwind(AssertUnwindSafe(|| registry.cycle()));
@@ -89,7 +93,6 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
 
     #[test]
     fn lock_is_free_while_threads_are_listed() {

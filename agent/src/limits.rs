@@ -22,6 +22,21 @@ pub(crate) const STACK_READS_MAX: u32 = 64;
 /// the registers, more where they are wider.
 pub(crate) const ALTERNATE_STACK_ROOM: u64 = if cfg!(debug_assertions) { 16 } else { 8 } << 10;
 
+/// CPU time that a thread may use and still count as waiting where it was: the kernel's part of a
+/// signal and our handler's, and what a runtime does before it waits again.
+pub(crate) const STILL_NS: u64 = 100_000;
+/// A signal that comes this much after its timer expired was held up: by a wait that signals do not
+/// end, or because the thread had no core.
+pub(crate) const LATE_NS: u64 = 200_000;
+/// Time off a CPU, of a sample of a thread that never gave it up, that is worth a row of its own:
+/// below it is what interrupts and the two clocks' steps differ by.
+pub(crate) const RUNNABLE_NS: u64 = 50_000;
+/// Looks at a paused thread that waits again, until it is asked where, at most.
+pub(crate) const PATIENCE_MAX: u32 = 8;
+/// Looks at paused threads in a second: at a microsecond each, with the caches cold, they take 0.2 %
+/// of a core.
+pub(crate) const LOOKS_PER_SECOND: u64 = 2_000;
+
 /// The shortest period: below it the signals alone take most of the thread's time.
 pub(crate) const PERIOD_MIN: Duration = Duration::from_micros(50);
 
@@ -95,8 +110,13 @@ pub(crate) const DROP_FLUSH: Duration = Duration::from_secs(2);
 pub(crate) const DRAIN_INTERVAL_MIN: Duration = Duration::from_millis(5);
 /// The drain comes at least this often while a session runs.
 pub(crate) const DRAIN_INTERVAL_MAX: Duration = Duration::from_millis(100);
-/// How often threads that started later are looked for.
+/// How often threads that started later are looked for, while there are few.
 pub(crate) const THREAD_SCAN_INTERVAL: Duration = Duration::from_millis(50);
+/// How many times as long as it took to list and compare them the next time waits: that takes 1/600
+/// of a core at most. A thousand threads take 1 ms and are listed every 0.6 s.
+pub(crate) const THREAD_SCAN_COST: u64 = 600;
+/// How often threads are listed at least.
+pub(crate) const THREAD_SCAN_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often the list of loaded objects is compared with the loader's counters.
 pub(crate) const MODULE_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// How long the memory map is not looked at again where looks bring no news: with thousands of

@@ -53,14 +53,14 @@ fn profile_or_lost(
 
 fn build(process: &Process, chunk: &Chunk, detail: Detail<'_>) -> Option<Profile> {
     let mut builder = ProfileBuilder::new();
-    let value_type = match chunk.clock {
-        Clock::Cpu => ValueType::CPU,
-        Clock::Wall => ValueType::WALL,
+    let value_types: &[ValueType] = match chunk.clock {
+        Clock::Cpu => &[ValueType::CPU],
+        Clock::Wall => &[ValueType::WALL, ValueType::CPU],
     };
     builder
         .name(detail.name)
         .start(chunk.start.utc)
-        .value_types(&[value_type]);
+        .value_types(value_types);
     builder.duration(Nanos::from_nanos(chunk.duration_ns));
     if let Some(period) = Period::from_nanos(chunk.period_ns) {
         builder.period(period);
@@ -95,7 +95,10 @@ fn build(process: &Process, chunk: &Chunk, detail: Detail<'_>) -> Option<Profile
         let row = NewSample {
             stack: sample.stack.and_then(|node| stacks.get(at(node)?).copied()),
             event_count: EventCount::new(events),
-            values: &[sample.value_ns],
+            values: match chunk.clock {
+                Clock::Cpu => &[sample.cpu_ns],
+                Clock::Wall => &[sample.wall_ns, sample.cpu_ns],
+            },
             time: detail.timeline.then_some(Nanos::from_nanos(since_start)),
             thread: sample
                 .thread
@@ -143,7 +146,8 @@ fn summed(chunk: &Chunk) -> Vec<Row> {
                 let (sample_counts, event_sum, sum) = occupied.get_mut();
                 *sample_counts = sample_counts.saturating_add(sample_count);
                 *event_sum = event_sum.saturating_add(events);
-                sum.value_ns = sum.value_ns.saturating_add(sample.value_ns);
+                sum.wall_ns = sum.wall_ns.saturating_add(sample.wall_ns);
+                sum.cpu_ns = sum.cpu_ns.saturating_add(sample.cpu_ns);
             }
         }
     }

@@ -68,10 +68,50 @@ pub(crate) fn clock_ns(clock: libc::clockid_t) -> u64 {
     seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos)
 }
 
+/// The step of a clock (`clock_getres(2)`); `None` where the kernel does not know the clock.
+pub(crate) fn clock_step_ns(clock: libc::clockid_t) -> Option<u64> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a live timespec that the call may write.
+    let result = unsafe { libc::clock_getres(clock, &raw mut time) };
+    let nanos = u64::try_from(time.tv_nsec).ok()?;
+    (result == 0 && nanos > 0).then_some(nanos)
+}
+
 /// The CPU clock of one thread of this process: `MAKE_THREAD_CPUCLOCK(tid, CPUCLOCK_SCHED)`
 /// of the kernel, which is what `pthread_getcpuclockid(3)` computes.
 pub(crate) const fn thread_cpu_clock(tid: i32) -> libc::clockid_t {
     ((!tid) << 3) | 6
+}
+
+/// How often a thread lost its CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Switches {
+    /// By its own doing: to wait for something (`ru_nvcsw`).
+    pub(crate) voluntary: u64,
+    /// Because another one was to have it (`ru_nivcsw`).
+    pub(crate) involuntary: u64,
+}
+
+/// How often the calling thread lost its CPU (`getrusage(2)`). `None` where that cannot be asked.
+///
+/// # Signal safety
+/// One system call; may set errno.
+pub(crate) fn switches() -> Option<Switches> {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
+    // SAFETY: the kernel writes a `struct rusage` to the address or fails.
+    let result = unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) };
+    if result != 0 {
+        return None;
+    }
+    // SAFETY: the call succeeded, so all of it was written.
+    let usage = unsafe { usage.assume_init() };
+    Some(Switches {
+        voluntary: u64::try_from(usage.ru_nvcsw).ok()?,
+        involuntary: u64::try_from(usage.ru_nivcsw).ok()?,
+    })
 }
 
 /// The calling thread's errno.
@@ -236,6 +276,19 @@ impl KernelTimer {
         } else {
             Err(io::Error::last_os_error())
         }
+    }
+
+    /// The kernel's number of it.
+    pub(crate) const fn number(self) -> i32 {
+        self.0
+    }
+
+    /// The timer with this number.
+    ///
+    /// # Signal safety
+    /// Nothing happens.
+    pub(crate) const fn of_number(number: i32) -> Self {
+        Self(number)
     }
 
     /// Arms the timer: first after `first`, then every `period`. A zero `first` disarms it.

@@ -38,6 +38,21 @@ pub mod markers {
     pub const INCOMPLETE: &str = "[incomplete]";
     /// Time of a request that no thread spent on it.
     pub const NOT_ON_A_THREAD: &str = "[not on a thread]";
+    /// A thread waited, by its own doing: for a lock, a timer, data; the leaf of its stack.
+    pub const BLOCKED: &str = "[blocked]";
+    /// A thread waited for a CPU; the leaf of its stack.
+    pub const RUNNABLE: &str = "[runnable]";
+    /// Time of a thread that no sample was charged with.
+    pub const BETWEEN_SAMPLES: &str = "[between samples]";
+    /// All of the above.
+    pub(crate) const ALL: [&str; 6] = [
+        TRUNCATED,
+        INCOMPLETE,
+        NOT_ON_A_THREAD,
+        BLOCKED,
+        RUNNABLE,
+        BETWEEN_SAMPLES,
+    ];
     /// A sample without any frame, where a format needs a name for it.
     pub const NO_STACK: &str = "[no stack]";
 }

@@ -71,6 +71,11 @@ pub mod losses {
     pub const COLLECTION_FULL: &str = "collection_full";
     /// Sampling would have taken more time than the program itself.
     pub const OVERLOAD: &str = "overload";
+    /// CPU time whose signal had not come when sampling ended: the kernel sends those of CPU timers
+    /// on its tick.
+    pub const UNDELIVERED: &str = "undelivered";
+    /// CPU time of threads before they were found, or that had ended by then.
+    pub const UNSEEN: &str = "unseen";
     /// The queue to the collector was full: the oldest window made room.
     pub const QUEUE_FULL: &str = "queue_full";
     /// The collector refused the profile.

@@ -1,6 +1,7 @@
 //! One round of the drain.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::TrySendError;
 use std::sync::{Arc, PoisonError};
 
@@ -10,21 +11,23 @@ use crate::collection::Resolver;
 use crate::limits;
 use crate::process::Process;
 use crate::ring::record;
+use crate::sampler::slot::{ThreadSlot, take_written};
 
 impl Registry {
     /// Whether it is time to look at the list of threads again.
     pub(crate) fn is_scan_due(&self) -> bool {
         let some_sample_all = self.sessions.values().any(Session::samples_all_threads);
         let pause = if some_sample_all {
-            limits::THREAD_SCAN_INTERVAL
+            self.scan_pause
         } else {
-            limits::THREAD_SCAN_INTERVAL.saturating_mul(20)
+            limits::THREAD_SCAN_PAUSE_MAX
         };
         elapsed(self.threads_scanned_ns, clock::monotonic_ns(), pause)
     }
 
     /// Looks after objects, empties the rings, hands on what is due.
     pub(crate) fn cycle(&mut self) {
+        self.drained_any = false;
         let now = clock::monotonic_ns();
         if elapsed(self.modules_checked_ns, now, limits::MODULE_CHECK_INTERVAL) {
             self.refresh_modules();
@@ -33,6 +36,8 @@ impl Registry {
         #[cfg(feature = "tower")]
         let ended = Process::current().take_ended_requests();
         self.drain_rings();
+        self.look_at_pauses();
+        self.tell_waits_of_windows();
         for session in self.sessions.values_mut() {
             session.seal_window(false);
             session.flush_if_due();
@@ -55,10 +60,16 @@ impl Registry {
             jit: &jit,
         };
         let began = clock::monotonic_ns();
-        for (tid, thread) in &self.threads {
-            let name = (*tid, &thread.name);
+        let written = take_written();
+        self.drained_any |= !written.is_empty();
+        for index in written {
+            let tid = ThreadSlot::at(index).map(|slot| slot.tid.load(Ordering::SeqCst));
+            let Some((tid, thread)) = tid.and_then(|tid| self.threads.get_key_value(&tid)) else {
+                continue;
+            };
+            let of = (index, (*tid, &thread.name));
             while thread.slot.ring.pop(&mut self.record) {
-                take_in(&self.record, name, &mut self.sessions, &resolver);
+                take_in(&self.record, of, &mut self.sessions, &resolver);
             }
         }
         // What was sampled before the last round began is drained by now: forget what ended
@@ -72,14 +83,14 @@ impl Registry {
 /// session's books have told so.
 fn take_in(
     record: &[u64],
-    thread: (i32, &Arc<str>),
+    of: (u32, (i32, &Arc<str>)),
     sessions: &mut BTreeMap<u32, Session>,
     resolver: &Resolver<'_>,
 ) {
     if let Some((header, addresses)) = record::parse(record)
         && let Some(session) = sessions.get_mut(&header.session)
     {
-        session.add(&header, addresses, thread, resolver);
+        session.add(&header, addresses, of, resolver);
     }
 }
 
@@ -131,7 +142,8 @@ mod tests {
         );
         let sample = RawSample {
             time_ns: 1,
-            value_ns: 1_000_000,
+            wall_ns: 1_000_000,
+            cpu_ns: 1_000_000,
             stack: None,
             events: 1,
             thread: None,

@@ -4,20 +4,24 @@
 //! and the drain take and the handler never does. What the handler sees are the slots.
 
 mod cycle;
+mod pauses;
 mod scan;
 mod session;
 #[cfg(test)]
 mod tests;
+mod timers;
+mod unseen;
 mod window;
 
 use std::collections::BTreeMap;
-#[cfg(feature = "tower")]
-use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use self::session::SessionTimer;
 pub(crate) use self::session::{FlushAt, Plan, Session, SessionThreads};
+#[cfg(feature = "tower")]
+pub(crate) use self::timers::KernelTimers;
 #[cfg(feature = "http")]
 pub(crate) use self::window::{Window, WindowSink};
 use crate::clock;
@@ -28,9 +32,10 @@ use crate::maps::Maps;
 use crate::process::Process;
 use crate::sampler::handler::{PID, UNKNOWN_CODE};
 use crate::sampler::shared::{self, RetiredTables};
-use crate::sampler::slot::{ThreadSlot, TimerSlot};
+use crate::sampler::signal;
+use crate::sampler::slot::ThreadSlot;
+use crate::sampler::stack_cell::QUESTIONS;
 use crate::sampler::watch::Seen;
-use crate::sampler::{signal, threads};
 use crate::sys;
 
 /// See the module.
@@ -48,10 +53,18 @@ pub(crate) struct Registry {
     modules_checked_ns: u64,
     /// [`UNKNOWN_CODE`] and how often code was registered, when the map was read for its code.
     code_seen: Option<(u64, u64)>,
+    /// [`QUESTIONS`], when the map was read for them.
+    stacks_asked: u64,
     maps_due_ns: u64,
     maps_pause: Duration,
     threads_scanned_ns: u64,
+    scan_pause: Duration,
     drained_ns: u64,
+    /// Whether the last round found anything in the rings.
+    drained_any: bool,
+    pauses_looked_ns: u64,
+    /// The timer slot that was looked at last.
+    next_look: u32,
     retired_tables: Vec<RetiredTables>,
     drain_running: bool,
     random: u64,
@@ -81,10 +94,15 @@ impl Registry {
             modules: Modules::default(),
             modules_checked_ns: 0,
             code_seen: None,
+            stacks_asked: 0,
             maps_due_ns: 0,
             maps_pause: limits::MODULE_CHECK_INTERVAL,
             threads_scanned_ns: 0,
+            scan_pause: limits::THREAD_SCAN_INTERVAL,
             drained_ns: 0,
+            drained_any: true,
+            pauses_looked_ns: 0,
+            next_look: 0,
             retired_tables: Vec::new(),
             drain_running: false,
             random: sys::random_u64() | 1,
@@ -147,118 +165,23 @@ impl Registry {
         self.drain_running = false;
     }
 
-    /// The slot of a thread of this process, made where it has none; then its name is read
-    /// where it is not given.
-    pub(crate) fn thread_slot(
-        &mut self,
-        tid: i32,
-        name: Option<&Arc<str>>,
-    ) -> Option<&'static ThreadSlot> {
-        if let Some(thread) = self.threads.get(&tid) {
-            return Some(thread.slot);
-        }
-        let index = self.free_threads.pop().unwrap_or(self.threads_made);
-        let slot = ThreadSlot::at_or_new(index)?;
-        self.threads_made = self.threads_made.max(index.saturating_add(1));
-        // After a fork the slot may hold records of the parent, whose sessions had the same ids.
-        while slot.ring.pop(&mut self.record) {}
-        slot.assign(tid);
-        let name = name.map_or_else(|| Arc::from(threads::name(tid)), Arc::clone);
-        self.threads.insert(tid, SampledThread { slot, name });
-        Some(slot)
-    }
-
-    /// A free timer slot for a thread.
-    pub(crate) fn timer_slot(
-        &mut self,
-        thread: &ThreadSlot,
-        depth_max: usize,
-    ) -> Option<&'static TimerSlot> {
-        let index = self.free_timers.pop().unwrap_or(self.timers_made);
-        let timer = TimerSlot::at_or_new(index)?;
-        self.timers_made = self.timers_made.max(index.saturating_add(1));
-        timer.assign(thread, depth_max);
-        Some(timer)
-    }
-
-    /// Takes a timer slot back whose kernel timer is deleted and whose thread is idle or gone.
-    pub(crate) fn release_timer(&mut self, timer: &TimerSlot) {
-        timer.retire();
-        self.free_timers.push(timer.index());
-    }
-
-    fn add_timer(
-        &mut self,
-        session: u32,
-        tid: i32,
-        name: Option<&Arc<str>>,
-    ) -> Result<(), StartError> {
-        let Some(plan) = self.sessions.get(&session).map(Session::timer_plan) else {
-            return Ok(());
-        };
-        let full = || StartError::TooManyThreads {
-            threads_max: limits::THREADS_MAX,
-        };
-        let thread = self.thread_slot(tid, name).ok_or_else(full)?;
-        let timer = self.timer_slot(thread, plan.depth_max).ok_or_else(full)?;
-        let clock = match plan.clock {
-            crate::Clock::Cpu => sys::thread_cpu_clock(tid),
-            crate::Clock::Wall => libc::CLOCK_MONOTONIC,
-        };
-        let since_ns = sys::clock_ns(libc::CLOCK_BOOTTIME);
-        let first = self.first_delay(plan.period_ns);
-        let created = sys::KernelTimer::create(clock, signal::SIGNAL, tid, timer.signal_value());
-        let kernel = match created {
-            Ok(kernel) => kernel,
-            Err(source) => {
-                self.release_timer(timer);
-                return Err(StartError::of_timer(source));
-            }
-        };
-        timer.session.store(session, Ordering::SeqCst);
-        if let Err(source) = kernel.set(first, Duration::from_nanos(plan.period_ns)) {
-            kernel.delete();
-            self.release_timer(timer);
-            return Err(StartError::of_timer(source));
-        }
-        if let Some(session) = self.sessions.get_mut(&session) {
-            session.timers.push(session::SessionTimer {
-                tid,
-                since_ns,
-                thread,
-                timer,
-                kernel,
-            });
-        }
-        Ok(())
-    }
-
-    /// Uniform in (0, period]: so that a thread shorter than a period is seen without bias.
-    fn first_delay(&mut self, period_ns: u64) -> Duration {
-        // xorshift64: even enough for a phase.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        Duration::from_nanos(self.random % period_ns.max(1) + 1)
-    }
-
     /// Ends a session: no handler writes for it any more, all it wrote is collected, and its
     /// books are closed. `None` where there is no such session.
     pub(crate) fn finish(&mut self, id: u32) -> Option<Session> {
-        let timers = std::mem::take(&mut self.sessions.get_mut(&id)?.timers);
-        for one in &timers {
-            one.kernel.delete();
-            one.timer.session.store(0, Ordering::SeqCst);
-        }
+        self.note_unseen(id);
+        let timers = &mut self.sessions.get_mut(&id)?.timers;
+        timers.iter_mut().for_each(SessionTimer::end);
         let slots: BTreeMap<u32, &ThreadSlot> = timers
             .iter()
             .map(|one| (one.thread.index, one.thread))
             .collect();
-        wait_until_idle(slots.values().copied());
+        wait_until_idle(slots.into_values());
         self.drain_rings();
+        self.settle(id, |_| true);
         let session = self.sessions.get_mut(&id)?;
+        let timers = std::mem::take(&mut session.timers);
         for one in &timers {
-            session.retire(one.timer);
+            session.retire(one);
         }
         for one in &timers {
             self.release_timer(one.timer);
@@ -290,6 +213,10 @@ impl Registry {
         drop(jit);
         let code = Some((UNKNOWN_CODE.load(Ordering::Relaxed), registered));
         let is_unknown = std::mem::replace(&mut self.code_seen, code) != code;
+        let asked = QUESTIONS.load(Ordering::Acquire);
+        if std::mem::replace(&mut self.stacks_asked, asked) == asked && !is_unknown {
+            return;
+        }
         let asks = |(tid, thread): (&i32, &SampledThread)| {
             let thread_pointer = thread.slot.stack.take_question()?;
             Some((*tid, thread.slot, thread_pointer))
@@ -338,35 +265,13 @@ impl Registry {
             .collect();
     }
 
-    /// The drain's next appointment.
+    /// The drain's next appointment: rings hold some hundred samples.
     pub(crate) fn drain_interval(&self) -> Option<Duration> {
-        let shortest = self
-            .sessions
-            .values()
-            .map(|session| session.period_ns)
-            .min()?;
-        let interval = Duration::from_nanos(shortest.saturating_mul(20));
+        let sessions = self.sessions.values();
+        let shortest = sessions.map(|session| session.period_ns).min()?;
+        let samples = if self.drained_any { 20 } else { 100 };
+        let interval = Duration::from_nanos(shortest.saturating_mul(samples));
         Some(interval.clamp(limits::DRAIN_INTERVAL_MIN, limits::DRAIN_INTERVAL_MAX))
-    }
-
-    /// A disarmed wall timer of the calling thread, for the requests that it polls.
-    #[cfg(feature = "tower")]
-    pub(crate) fn create_request_timer(
-        &mut self,
-        tid: i32,
-        depth_max: usize,
-    ) -> io::Result<(&'static ThreadSlot, &'static TimerSlot, sys::KernelTimer)> {
-        let full = || io::Error::from(io::ErrorKind::StorageFull);
-        let thread = self.thread_slot(tid, None).ok_or_else(full)?;
-        let timer = self.timer_slot(thread, depth_max).ok_or_else(full)?;
-        let value = timer.signal_value();
-        match sys::KernelTimer::create(libc::CLOCK_MONOTONIC, signal::SIGNAL, tid, value) {
-            Ok(kernel) => Ok((thread, timer, kernel)),
-            Err(error) => {
-                self.release_timer(timer);
-                Err(error)
-            }
-        }
     }
 }
 

@@ -1,16 +1,18 @@
 //! Threads that begin and end while they are sampled.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use super::session::SessionTimer;
 use super::{Registry, Session};
 use crate::clock;
 use crate::error::StartError;
 use crate::sampler::slot::TimerSlot;
 use crate::sampler::threads;
 use crate::sampler::watch::Seen;
-use crate::sys;
+use crate::{limits, sys};
 
 impl Registry {
     /// Gives a session that begins a timer on each thread.
@@ -35,23 +37,29 @@ impl Registry {
         }
     }
 
-    /// Gives timers to threads that began, and forgets those that are gone.
-    pub(crate) fn scan_threads(&mut self, seen: &[Seen]) {
+    /// Gives timers to threads that began, and forgets those that are gone. They were listed since the
+    /// calling thread's CPU clock stood at `began_ns`.
+    pub(crate) fn scan_threads(&mut self, seen: &[Seen], began_ns: u64) {
         self.threads_scanned_ns = clock::monotonic_ns();
-        if seen.is_empty() {
-            return;
+        if !seen.is_empty() {
+            self.compare_threads(seen);
         }
+        let cost_ns = clock::thread_cpu_ns().saturating_sub(began_ns);
+        let pause = Duration::from_nanos(cost_ns.saturating_mul(limits::THREAD_SCAN_COST));
+        self.scan_pause = pause.clamp(limits::THREAD_SCAN_INTERVAL, limits::THREAD_SCAN_PAUSE_MAX);
+    }
+
+    fn compare_threads(&mut self, seen: &[Seen]) {
         self.forget_threads(&seen.iter().map(|one| one.tid).collect());
         self.drop_timers_of_predecessors(seen);
         let own = threads::own();
-        let all: Vec<u32> = self
-            .sessions
-            .values()
+        let sessions = self.sessions.values();
+        let all: Vec<(u32, HashSet<i32>)> = sessions
             .filter(|session| session.samples_all_threads())
-            .map(|session| session.id)
+            .map(|session| (session.id, session.timed_threads()))
             .collect();
         for one in seen.iter().filter(|one| !own.contains(&one.tid)) {
-            for id in &all {
+            for (id, _) in all.iter().filter(|(_, timed)| !timed.contains(&one.tid)) {
                 self.add_new_thread(*id, one);
             }
             if let (Some(name), Some(thread)) = (&one.name, self.threads.get_mut(&one.tid)) {
@@ -62,11 +70,7 @@ impl Registry {
 
     /// Gives a session a timer on a thread that it does not have; notes where that fails.
     fn add_new_thread(&mut self, session: u32, one: &Seen) {
-        let known = self
-            .sessions
-            .get(&session)
-            .is_some_and(|session| session.has_timer(one.tid));
-        if known || self.add_timer(session, one.tid, one.name.as_ref()).is_ok() {
+        if self.add_timer(session, one.tid, one.name.as_ref()).is_ok() {
             return;
         }
         if let Some(session) = self.sessions.get_mut(&session) {
@@ -83,6 +87,7 @@ impl Registry {
         }
         self.drain_rings();
         for tid in gone {
+            self.settle_all(|one| one.tid == tid);
             self.drop_timers(|session| session.drop_thread(tid));
             if let Some(thread) = self.threads.remove(&tid) {
                 thread.slot.tid.store(0, Ordering::SeqCst);
@@ -105,9 +110,15 @@ impl Registry {
             if let Some(thread) = self.threads.get(&tid) {
                 thread.slot.stack.forget();
             }
-            self.drop_timers(|session| {
-                session.drop_timers(|one| one.tid == tid && one.since_ns <= began_ns)
-            });
+            let is_gone = |one: &SessionTimer| one.tid == tid && one.since_ns <= began_ns;
+            self.settle_all(is_gone);
+            self.drop_timers(|session| session.drop_timers(is_gone));
+        }
+    }
+
+    fn settle_all(&mut self, of: impl Fn(&SessionTimer) -> bool + Copy) {
+        for session in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.settle(session, of);
         }
     }
 

@@ -1,18 +1,21 @@
 //! One session: a profiler, an agent's continuous profile, or one request.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 
 use flashlamp_profile::{EventCount, Tally, losses};
 
+use super::timers::KernelTimers;
+use super::unseen::Unseen;
 use super::window::Window;
 use crate::Clock;
-use crate::clock::Anchor;
+use crate::clock::{self, Anchor};
 use crate::collection::{Chunk, Collection, Drained, Losses, Resolver};
-use crate::ring::record::Header;
+use crate::ring::record::{Header, Lost, Quality, State};
 use crate::sampler::slot::{Counts, ThreadSlot, TimerSlot};
-use crate::sys::KernelTimer;
+use crate::sampler::wall::Reading;
 
 /// Which threads a session's own timers are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +65,71 @@ pub(crate) struct SessionTimer {
     pub(super) since_ns: u64,
     pub(super) thread: &'static ThreadSlot,
     pub(super) timer: &'static TimerSlot,
-    pub(super) kernel: KernelTimer,
+    pub(super) kernel: KernelTimers,
+    /// The thread's CPU clock when it was armed, and the first expiry from there.
+    pub(super) armed_cpu_ns: u64,
+    pub(super) first_ns: u64,
+    /// The CPU clock when it was deleted, where the thread was still there.
+    pub(super) ended_cpu_ns: Option<u64>,
+}
+
+impl SessionTimer {
+    /// Deletes the kernel's timers; from here on handlers find no session.
+    pub(super) fn end(&mut self) {
+        self.ended_cpu_ns = Reading::of(self.tid).map(|now| now.cpu_ns);
+        self.kernel.delete();
+        self.timer.session.store(0, Ordering::SeqCst);
+    }
+
+    /// CPU time of its thread that handlers counted.
+    fn counted_cpu_ns(&self) -> u64 {
+        if self.timer.is_wall() {
+            let last = self.timer.wall.account().last;
+            return last.cpu_ns.saturating_sub(self.armed_cpu_ns);
+        }
+        let period_ns = self.timer.period_ns.load(Ordering::Relaxed);
+        self.timer.counts().taken.events.saturating_mul(period_ns)
+    }
+
+    /// Expiries of a timer on the CPU clock that no handler has seen, once it is deleted and all
+    /// handlers are done. The kernel looks at such timers on its tick, and a thread that ran from one
+    /// tick to before the next one may have met none for a while.
+    pub(super) fn undelivered(&self) -> u64 {
+        let Some(ended_ns) = self.ended_cpu_ns.filter(|_| !self.timer.is_wall()) else {
+            return 0;
+        };
+        let period_ns = self.timer.period_ns.load(Ordering::Relaxed).max(1);
+        let since_first = ended_ns
+            .saturating_sub(self.armed_cpu_ns)
+            .checked_sub(self.first_ns);
+        let expired = since_first.map_or(0, |since| since / period_ns + 1);
+        let missing = expired.saturating_sub(self.timer.counts().taken.events);
+        // Where sampling ends anywhere, a tick and a period are not over.
+        if missing > clock::tick_ns() / period_ns + 1 {
+            missing
+        } else {
+            0
+        }
+    }
+}
+
+/// The stack of a thread whose wall timer paused.
+#[derive(Debug)]
+struct WaitingStack {
+    quality: Quality,
+    entry: u32,
+    /// Leaf first.
+    addresses: Vec<u64>,
+}
+
+/// Time that a thread waited at one place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    /// Until when.
+    pub(super) time_ns: u64,
+    /// Periods.
+    pub(super) events: u32,
+    pub(super) off_ns: u64,
 }
 
 /// The books of a session: `taken = undrained + lost + drained`, by independent counts.
@@ -88,10 +155,12 @@ pub(crate) struct Session {
     pub(crate) period_ns: u64,
     clock: Clock,
     depth_max: usize,
-    threads: SessionThreads,
+    pub(super) threads: SessionThreads,
     pub(super) timers: Vec<SessionTimer>,
-    /// Of timers that are gone.
-    retired: Counts,
+    /// Of timers that are gone, and of threads without one.
+    pub(super) retired: Counts,
+    /// CPU time that is told apart from that of the threads that are sampled.
+    pub(super) unseen: Unseen,
     pub(super) drained: Tally,
     pub(crate) collection: Collection,
     /// When the present collection began.
@@ -101,6 +170,8 @@ pub(crate) struct Session {
     /// Overflow of earlier collections.
     overflow_before: Tally,
     unaccounted: Tally,
+    /// By the slot of the thread.
+    waiting: HashMap<u32, WaitingStack>,
     /// Threads that got no timer.
     pub(crate) missed_threads: BTreeSet<i32>,
     pub(super) flush_at: Option<FlushAt>,
@@ -117,12 +188,14 @@ impl Session {
             threads: plan.threads,
             timers: Vec::new(),
             retired: Counts::default(),
+            unseen: Unseen::begin(),
             drained: Tally::default(),
             collection: Collection::new(plan.samples_max),
             start: Anchor::now(),
             reported: Losses::new(),
             overflow_before: Tally::default(),
             unaccounted: Tally::default(),
+            waiting: HashMap::new(),
             missed_threads: BTreeSet::new(),
             flush_at: plan.flush_at,
             window: plan.window,
@@ -148,33 +221,84 @@ impl Session {
         self.threads == SessionThreads::All
     }
 
-    pub(super) fn has_timer(&self, tid: i32) -> bool {
-        self.timers.iter().any(|one| one.tid == tid)
+    /// The threads that have a timer.
+    pub(super) fn timed_threads(&self) -> HashSet<i32> {
+        self.timers.iter().map(|one| one.tid).collect()
     }
 
-    /// Takes in a drained record: `addresses` leaf first.
+    /// Takes in a drained record of a thread, which has a slot and a name: `addresses` leaf first.
     pub(super) fn add(
         &mut self,
         header: &Header,
         addresses: &[u64],
-        thread: (i32, &Arc<str>),
+        (slot, thread): (u32, (i32, &Arc<str>)),
         resolver: &Resolver<'_>,
     ) {
-        let events = EventCount::new(u64::from(header.events));
-        self.drained += Tally::one(events);
-        let value_ns = events.as_u64().saturating_mul(self.period_ns);
+        match header.state {
+            State::Still => {
+                let wait = Wait {
+                    time_ns: header.time_ns,
+                    events: header.events,
+                    off_ns: header.off_ns,
+                };
+                self.add_wait(&wait, slot, thread, resolver);
+                return;
+            }
+            State::Paused => {
+                let stack = WaitingStack {
+                    quality: header.quality,
+                    entry: header.entry,
+                    addresses: addresses.to_vec(),
+                };
+                self.waiting.insert(slot, stack);
+            }
+            State::Running | State::Blocked => {}
+        }
+        self.drained += Tally::one(EventCount::new(u64::from(header.events)));
         let sample = Drained {
             header,
             addresses,
             thread,
-            value_ns,
         };
         self.collection_for(header.time_ns).add(&sample, resolver);
     }
 
+    /// Takes in what a thread waited where its last sample found it.
+    pub(super) fn add_wait(
+        &mut self,
+        wait: &Wait,
+        slot: u32,
+        thread: (i32, &Arc<str>),
+        resolver: &Resolver<'_>,
+    ) {
+        self.drained += Tally::one(EventCount::new(u64::from(wait.events)));
+        // Without its stack where the sample that found it was lost.
+        let (quality, entry, addresses) = match self.waiting.get(&slot) {
+            Some(stack) => (stack.quality, stack.entry, stack.addresses.as_slice()),
+            None => (Quality::Lost(Lost::Room), 0, &[][..]),
+        };
+        let header = Header {
+            session: self.id,
+            time_ns: wait.time_ns,
+            events: wait.events,
+            entry,
+            quality,
+            state: State::Still,
+            running_ns: 0,
+            off_ns: wait.off_ns,
+        };
+        let sample = Drained {
+            header: &header,
+            addresses,
+            thread,
+        };
+        self.collection.add(&sample, resolver);
+    }
+
     /// Keeps the counts of a timer that is no longer used.
-    pub(super) fn retire(&mut self, timer: &TimerSlot) {
-        self.retired += timer.counts();
+    pub(super) fn retire(&mut self, one: &SessionTimer) {
+        self.retired += one.timer.counts();
+        self.retired.add_undelivered(one.undelivered());
     }
 
     /// Drops the timers of a thread that is gone.
@@ -191,7 +315,8 @@ impl Session {
         let gone: Vec<SessionTimer> = self.timers.extract_if(.., |one| is_gone(one)).collect();
         for one in &gone {
             one.kernel.delete();
-            self.retire(one.timer);
+            self.retire(one);
+            self.unseen.thread_is_gone(one.counted_cpu_ns());
         }
         gone.into_iter().map(|one| one.timer).collect()
     }
@@ -215,17 +340,15 @@ impl Session {
 
     /// Everything lost since the beginning, by reason.
     pub(crate) fn losses(&self) -> Losses {
-        let counts = self.totals().counts;
-        let all = [
-            (losses::RING_FULL, counts.ring_full),
-            (losses::OVERLOAD, counts.overload),
-            (
-                losses::COLLECTION_FULL,
-                self.overflow_before + self.collection.overflow,
-            ),
+        let overflow = self.overflow_before + self.collection.overflow;
+        let others = [
+            (losses::COLLECTION_FULL, overflow),
             (losses::UNACCOUNTED, self.unaccounted),
         ];
-        all.into_iter()
+        let counted = self.totals().counts.losses();
+        counted
+            .into_iter()
+            .chain(others)
             .filter(|(_, tally)| !tally.is_zero())
             .collect()
     }

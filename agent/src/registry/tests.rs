@@ -96,7 +96,9 @@ fn collection_that_is_full_counts_what_it_lost() {
     let id = start_session(process, plan(10)).unwrap();
     spin_ms(100);
     let session = process.lock().finish(id).unwrap();
-    assert_eq!(session.collection.samples.len(), 10);
+    // A sample has a row, and one more where it had waited for a core.
+    let rows = session.collection.samples.len();
+    assert!((10..=11).contains(&rows), "{rows}");
     let lost = session.losses();
     assert!(lost["collection_full"].samples > 0, "{lost:?}");
     let lost_total = lost.values().copied().sum::<flashlamp_profile::Tally>();
@@ -243,16 +245,16 @@ fn thread_under_the_id_of_one_that_ended_is_sampled() {
             registry.sessions.get_mut(&id).unwrap().timers[0].tid = tid;
         }
         let taken = |registry: &super::Registry| registry.sessions[&of_all].totals().counts.taken;
-        registry.scan_threads(&[seen(tid, Some(0))]);
+        registry.scan_threads(&[seen(tid, Some(0))], 0);
         assert!(
-            registry.sessions[&of_one].has_timer(tid),
+            registry.sessions[&of_one].timed_threads().contains(&tid),
             "it began before it got its timers: it is the same thread"
         );
         let now = sys::clock_ns(libc::CLOCK_BOOTTIME);
-        registry.scan_threads(&[seen(tid, Some(now))]);
+        registry.scan_threads(&[seen(tid, Some(now))], 0);
         let before = taken(&registry);
         assert!(
-            !registry.sessions[&of_one].has_timer(tid),
+            !registry.sessions[&of_one].timed_threads().contains(&tid),
             "the profiler of one thread does not go on to another"
         );
         let until = clock::monotonic_ns() + 20_000_000_000;

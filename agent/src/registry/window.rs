@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use flashlamp_profile::Timestamp;
-#[cfg(feature = "http")]
-use flashlamp_profile::losses;
 
 #[cfg(feature = "http")]
 use super::session::Totals;
@@ -113,14 +111,15 @@ impl super::Session {
         // are taken from `totals`.
         let mut lost = self.losses_with_next();
         let totals = self.totals();
-        for (reason, tally) in [
-            (losses::RING_FULL, totals.counts.ring_full),
-            (losses::OVERLOAD, totals.counts.overload),
-        ] {
-            lost.insert(reason, tally);
-        }
+        lost.extend(totals.counts.losses());
         lost.retain(|_, tally| !tally.is_zero());
         (totals, lost)
+    }
+
+    /// Whether its window is over.
+    pub(super) fn is_window_over(&self, now_ns: u64) -> bool {
+        let window = self.window.as_ref();
+        window.is_some_and(|window| window.is_over(now_ns))
     }
 
     /// The collection that a sample of this time goes to.

@@ -12,6 +12,7 @@ use crate::export::Kind;
 use crate::process::Process;
 use crate::registry::Registry;
 use crate::sampler::slot::Counts;
+use crate::sampler::wall::Pools;
 
 /// A finished request whose last samples may still be in rings.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct EndedRequest {
     pub(super) gaps: Vec<(u64, u64)>,
     /// Counted by handlers, poll by poll.
     pub(super) counts: Counts,
+    /// Time in polls that no sample was charged with.
+    pub(super) pools: Pools,
 }
 
 impl Process {
@@ -62,11 +65,12 @@ impl EndedRequest {
         for (start_ns, len_ns) in self.gaps {
             chunk.collection.add_gap(start_ns, len_ns, self.entry);
         }
-        for (reason, tally) in [
-            (losses::RING_FULL, self.counts.ring_full),
-            (losses::OVERLOAD, self.counts.overload),
-            (losses::UNACCOUNTED, unaccounted),
-        ] {
+        if !self.pools.is_empty() {
+            let collection = &mut chunk.collection;
+            collection.add_left_over(self.end_ns, self.pools, None, self.entry);
+        }
+        let lost = self.counts.losses().into_iter();
+        for (reason, tally) in lost.chain([(losses::UNACCOUNTED, unaccounted)]) {
             if !tally.is_zero() {
                 *chunk.losses.entry(reason).or_default() += tally;
             }

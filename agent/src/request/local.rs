@@ -5,14 +5,15 @@ use std::io;
 
 use crate::limits;
 use crate::process::Process;
+use crate::registry::KernelTimers;
 use crate::sampler::slot::{ThreadSlot, TimerSlot};
-use crate::sys::{self, KernelTimer};
+use crate::sys;
 
 /// A thread's wall timer, disarmed between polls.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WallTimer {
     pub(super) timer: &'static TimerSlot,
-    pub(super) kernel: KernelTimer,
+    pub(super) kernel: KernelTimers,
 }
 
 /// See the module.
@@ -44,7 +45,7 @@ impl Local {
                 return Ok(wall);
             }
             let mut registry = process.lock();
-            let (_, timer, kernel) =
+            let (timer, kernel) =
                 registry.create_request_timer(sys::tid(), limits::DEPTH_DEFAULT)?;
             let wall = WallTimer { timer, kernel };
             local.wall = Some(wall);

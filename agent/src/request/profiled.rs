@@ -15,7 +15,10 @@ use crate::export::random_hex;
 use crate::limits;
 use crate::process::Process;
 use crate::registry::{Plan, SessionThreads};
-use crate::sampler::slot::Counts;
+use crate::sampler::handler::tell_wait as tell_wait_in_ring;
+use crate::sampler::signal;
+use crate::sampler::slot::{Counts, ThreadSlot, TimerSlot};
+use crate::sampler::wall::{Account, Pools, Reading};
 use crate::sys;
 
 /// Why a toggled request is not profiled, as the response's header says.
@@ -62,6 +65,8 @@ pub(super) struct ProfiledRequest {
     gaps: Vec<(u64, u64)>,
     /// Counted by handlers, poll by poll.
     counts: Counts,
+    /// Time in polls that no sample was charged with yet.
+    pools: Pools,
 }
 
 impl ProfiledRequest {
@@ -119,6 +124,7 @@ impl ProfiledRequest {
             left_ns: start.monotonic_ns,
             gaps: Vec::new(),
             counts: Counts::default(),
+            pools: Pools::default(),
         }))
     }
 
@@ -137,9 +143,20 @@ impl ProfiledRequest {
         let wall = wall.filter(|wall| wall.timer.session.load(Ordering::Relaxed) == 0);
         let before = wall.map(|wall| {
             let before = wall.timer.counts();
+            let period_ns = clock::nanos(self.period);
+            wall.timer.period_ns.store(period_ns, Ordering::Relaxed);
+            let account = Account {
+                last: Reading {
+                    wall_ns: now,
+                    ..Reading::of_this_thread()
+                },
+                pools: std::mem::take(&mut self.pools),
+            };
+            let due_ns = now.saturating_add(clock::nanos(self.phase));
+            wall.timer.wall.begin(&account, due_ns);
             wall.timer.session.store(self.session, Ordering::SeqCst);
             // Cannot fail on a timer that exists; if it does there are no samples.
-            drop(wall.kernel.set(self.phase, self.period));
+            drop(wall.kernel.timer.set(self.phase, self.period));
             before
         });
         ArmedPoll {
@@ -177,6 +194,7 @@ impl ProfiledRequest {
             end_ns,
             gaps: self.gaps,
             counts: self.counts,
+            pools: self.pools,
         });
     }
 }
@@ -188,17 +206,54 @@ pub(super) struct ArmedPoll<'r> {
     request: &'r mut ProfiledRequest,
 }
 
+impl ArmedPoll<'_> {
+    /// Disarms the timer, and takes what the poll's samples were not charged with.
+    fn disarm(&mut self, wall: WallTimer, before: &Counts) {
+        let timer = wall.timer;
+        // From here on nobody starts the timer: not the handler, which finds no session, and not the
+        // drain once it is done with the cell.
+        timer.session.store(0, Ordering::SeqCst);
+        let has_paused = timer.wall.claim_when_free();
+        let left = wall.kernel.timer.set(Duration::ZERO, Duration::ZERO).ok();
+        let left = left.filter(|left| !left.is_zero());
+        self.request.phase = left.unwrap_or(self.request.period);
+        // On this thread the handler cannot run while we do: the account is ours, and the counters
+        // are final.
+        let mut account = timer.wall.account();
+        let passed = account.pass(Reading::of_this_thread());
+        self.request.pools = account.pools;
+        if has_paused {
+            if let Some(waker) = wall.kernel.waker {
+                drop(waker.set(Duration::ZERO, Duration::ZERO));
+            }
+            tell_wait(timer, self.request.session, self.request.entry, passed.time);
+            self.request.pools.running_ns += passed.time.running_ns;
+        } else {
+            self.request.pools.add(passed.time);
+        }
+        self.request.counts += timer.counts().since(before);
+        self.request.left_ns = account.last.wall_ns;
+    }
+}
+
+/// Tells what the calling thread waited where its timer paused.
+fn tell_wait(timer: &TimerSlot, session: u32, entry: u32, passed: Pools) {
+    // The ring has one producer at a time: this thread's handler, which cannot run meanwhile.
+    let was_blocked = sys::block_signal(signal::SIGNAL);
+    if let Some(thread) = ThreadSlot::at(timer.thread.load(Ordering::SeqCst)) {
+        let woken = (session, clock::monotonic_ns(), entry);
+        tell_wait_in_ring(timer, thread, woken, passed);
+    }
+    if !was_blocked {
+        sys::unblock_signal(signal::SIGNAL);
+    }
+}
+
 impl Drop for ArmedPoll<'_> {
     fn drop(&mut self) {
-        if let Some((wall, before)) = self.armed {
-            // On this thread the handler cannot run while we do, so after the timer is disarmed
-            // and the session is cleared the counters are final.
-            let left = wall.kernel.set(Duration::ZERO, Duration::ZERO).ok();
-            let left = left.filter(|left| !left.is_zero());
-            self.request.phase = left.unwrap_or(self.request.period);
-            wall.timer.session.store(0, Ordering::SeqCst);
-            self.request.counts += wall.timer.counts().since(&before);
-        }
         self.request.left_ns = clock::monotonic_ns();
+        if let Some((wall, before)) = self.armed.take() {
+            self.disarm(wall, &before);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::record::{Header, Quality, parse};
+use super::record::{Header, Quality, State, parse};
 use super::{Full, Ring};
 use crate::limits;
 
@@ -66,6 +66,9 @@ fn header_survives_the_ring() {
         events: 3,
         entry: 12,
         quality: Quality::Complete,
+        state: State::Blocked,
+        running_ns: 5,
+        off_ns: 1_000_000,
     };
     let mut record = ring.reserve();
     header.write(&mut record).unwrap();

@@ -16,16 +16,19 @@
 )]
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use libc::{c_int, c_void, siginfo_t, ucontext_t};
 
 use super::shared::{Inner, with_tables};
 use super::signal;
-use super::slot::{ThreadSlot, TimerSlot};
+use super::slot::{Expired, ThreadSlot, TimerSlot};
+use super::system_call;
+use super::wall::{Pools, Reading};
 use crate::clock;
 use crate::limits::ALTERNATE_STACK_ROOM;
 use crate::ring::Full;
-use crate::ring::record::{Header, Lost, Quality};
+use crate::ring::record::{Header, Lost, Quality, State};
 use crate::sys;
 use crate::unwind::{OwnStack, Registers, ThreadState, of_context, walk};
 
@@ -41,9 +44,11 @@ pub(crate) static UNKNOWN_CODE: AtomicU64 = AtomicU64::new(0);
 /// `SIGPROF` arrives here.
 ///
 /// # Signal safety
-/// Keeps errno; takes no lock, allocates and formats nothing; its system calls are gettid(2)
-/// on a thread's first sample, and `process_vm_readv(2)` where the stack is not the thread's own;
-/// bounded by the maximum depth and [`crate::limits::STACK_READS_MAX`].
+/// Keeps errno; takes no lock, allocates and formats nothing. Its system calls are gettid(2) on a
+/// thread's first sample; `rt_sigprocmask(2)` for pages of the stack, `process_vm_readv(2)` where it
+/// is not the thread's own; on the wall clock `clock_gettime(2)`, `getrusage(2)`, `process_vm_readv(2)`
+/// of the interrupted instruction, and `timer_settime(2)` where the thread waits. Bounded by the
+/// maximum depth and [`crate::limits::STACK_READS_MAX`].
 pub(super) extern "C" fn on_sigprof(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let errno = sys::errno();
     // SAFETY: the kernel passes a valid siginfo and context with SA_SIGINFO (sigaction(2)).
@@ -118,19 +123,44 @@ fn on_expiry(timer: &TimerSlot, value: u64, events: u32, interrupted: Interrupte
         return;
     }
     let session = timer.session.load(Ordering::SeqCst);
-    if session != 0 && timer.is_current(value) {
-        timer.taken.add(events);
-        let signal = (session, events, interrupted);
-        // SAFETY: we hold this thread's `busy` flag.
-        unsafe {
-            thread.state.with(|state| {
-                sample(timer, thread, state, signal);
-            });
-        };
-    } else {
-        LATE_SIGNALS.fetch_add(1, Ordering::Relaxed);
+    let expired = timer.expired(value).filter(|_| session != 0);
+    match expired.filter(|expired| is_awaited(timer, *expired)) {
+        Some(expired) => {
+            timer.taken.add(events);
+            let signal = Signal {
+                session,
+                events,
+                expired,
+            };
+            // SAFETY: we hold this thread's `busy` flag.
+            unsafe {
+                thread.state.with(|state| {
+                    sample(timer, thread, state, &signal, interrupted);
+                });
+            };
+        }
+        None => {
+            LATE_SIGNALS.fetch_add(1, Ordering::Relaxed);
+        }
     }
     thread.busy.store(0, Ordering::Release);
+}
+
+/// A signal that is to become a sample.
+struct Signal {
+    session: u32,
+    /// Periods that passed.
+    events: u32,
+    expired: Expired,
+}
+
+/// Whether the slot waits for this timer of its: that of the wall clock may have paused since, and
+/// the other one's turn is over when the pause is.
+fn is_awaited(timer: &TimerSlot, expired: Expired) -> bool {
+    match expired {
+        Expired::Timer => !timer.is_wall() || timer.wall.is_active(),
+        Expired::Waker => timer.wall.claim(),
+    }
 }
 
 /// Takes one sample that was counted as taken; the caller holds `thread.busy`.
@@ -140,25 +170,152 @@ fn on_expiry(timer: &TimerSlot, value: u64, events: u32, interrupted: Interrupte
 /// So where samples keep coming sooner than they take, a signal that comes sooner after the
 /// last sample than that sample took is only counted, as overload: the program gets at least
 /// about half of the time. One slow sample (its thread was preempted in the middle) is no
-/// such sign.
+/// such sign. On the wall clock the next sample is charged with the time.
 fn sample(
     timer: &TimerSlot,
     thread: &ThreadSlot,
     state: &mut Inner,
-    (session, events, mut interrupted): (u32, u32, Interrupted),
+    signal: &Signal,
+    interrupted: Interrupted,
 ) {
     let now_ns = clock::monotonic_ns();
     if state.pace.is_overload(now_ns) {
-        timer.overload.add(events);
+        timer.overload.add(signal.events);
+        if signal.expired == Expired::Waker {
+            go_on(timer, now_ns);
+        }
         return;
     }
+    let period_ns = timer.period_ns.load(Ordering::Relaxed);
     let header = Header {
-        session,
+        session: signal.session,
         time_ns: now_ns,
-        events,
+        events: signal.events,
         entry: thread.entry.load(Ordering::Relaxed),
         quality: Quality::Lost(Lost::Room),
+        state: State::Running,
+        running_ns: u64::from(signal.events).saturating_mul(period_ns),
+        off_ns: 0,
     };
+    if timer.is_wall() {
+        sample_wall(timer, thread, state, (header, signal.expired), interrupted);
+    } else {
+        write(timer, thread, state, header, interrupted);
+    }
+    state.pace.sampled(now_ns, clock::monotonic_ns());
+}
+
+/// Takes a sample of the wall clock: what it stands for is what the clocks say. Stops the timer
+/// where the thread waits and has done nothing since it last waited there.
+fn sample_wall(
+    timer: &TimerSlot,
+    thread: &ThreadSlot,
+    state: &mut Inner,
+    (mut header, expired): (Header, Expired),
+    interrupted: Interrupted,
+) {
+    let registers = &interrupted.registers;
+    let place = (registers.instruction, registers.stack_pointer());
+    let cell = &timer.wall;
+    let mut account = cell.account();
+    let left_over = account.pools;
+    let passed = account.pass(Reading::of_this_thread());
+    let period_ns = timer.period_ns.load(Ordering::Relaxed);
+    let share = match expired {
+        Expired::Timer => {
+            let late_ns = cell.late_ns(header.time_ns, header.events, period_ns);
+            let in_system_call = passed.may_be_blocked()
+                && system_call::was_waiting(PID.load(Ordering::Relaxed), registers);
+            account.charge(&passed, passed.was_blocked(late_ns, in_system_call))
+        }
+        Expired::Waker => {
+            let woken = (header.session, header.time_ns, header.entry);
+            tell_wait(timer, thread, woken, passed.time);
+            account.charge_woken(&passed)
+        }
+    };
+    let blocked_at = (share.state == State::Blocked).then_some(place);
+    let is_still = cell.is_still(blocked_at, &passed);
+    header.running_ns = share.running_ns;
+    header.off_ns = share.off_ns;
+    header.state = if is_still { State::Paused } else { share.state };
+    let is_written = write(timer, thread, state, header, interrupted);
+    if !is_written {
+        // Its time is lost with it, and what was left over from before is charged to another.
+        account.pools = left_over;
+    }
+    cell.store(&account);
+    if is_still && is_written {
+        stop(timer);
+    } else if expired == Expired::Waker {
+        go_on(timer, header.time_ns);
+    }
+}
+
+/// Stops the timer of a thread that waits, until the thread has run for up to a period.
+fn stop(timer: &TimerSlot) {
+    let (kernel, waker) = (timer.kernel(), timer.waker());
+    let period_ns = timer.period_ns.load(Ordering::Relaxed);
+    let delay = Duration::from_nanos(timer.wall.random_below(period_ns));
+    let disarmed = kernel.map(|kernel| kernel.set(Duration::ZERO, Duration::ZERO));
+    if !matches!(disarmed, Some(Ok(_))) {
+        return;
+    }
+    timer.wall.pause();
+    // Without it the drain's look ends the pause.
+    if let Some(waker) = waker {
+        let _left = waker.set(delay, Duration::ZERO);
+    }
+}
+
+/// Starts the timer of a thread that has run again.
+fn go_on(timer: &TimerSlot, now_ns: u64) {
+    let period_ns = timer.period_ns.load(Ordering::Relaxed);
+    timer.wall.set_due(now_ns.saturating_add(period_ns));
+    let period = Duration::from_nanos(period_ns);
+    if let Some(kernel) = timer.kernel() {
+        let _left = kernel.set(period, period);
+    }
+}
+
+/// Tells how long a thread waited where the sample before found it. Only for the thread's handler,
+/// or where that cannot run: the ring has one producer.
+///
+/// # Signal safety
+/// Atomic loads and stores.
+pub(crate) fn tell_wait(
+    timer: &TimerSlot,
+    thread: &ThreadSlot,
+    (session, time_ns, entry): (u32, u64, u32),
+    passed: Pools,
+) {
+    let header = Header {
+        session,
+        time_ns,
+        events: timer.periods_in(passed),
+        entry,
+        quality: Quality::Complete,
+        state: State::Still,
+        running_ns: 0,
+        off_ns: passed.off_ns,
+    };
+    timer.taken.add(header.events);
+    let mut record = thread.ring.reserve();
+    let written = header.write(&mut record);
+    if written.and_then(|()| thread.commit(record)).is_err() {
+        timer.ring_full.add(header.events);
+    }
+}
+
+/// Writes a sample's record; where there is no room for it it is counted as lost. Tells whether it
+/// was written.
+fn write(
+    timer: &TimerSlot,
+    thread: &ThreadSlot,
+    state: &mut Inner,
+    header: Header,
+    mut interrupted: Interrupted,
+) -> bool {
     let registers = &mut interrupted.registers;
     let recorded = if interrupted.has_room {
         record(timer, thread, &mut state.unwind, header, registers)
@@ -166,9 +323,9 @@ fn sample(
         record_leaf(thread, header, registers)
     };
     if recorded.is_err() {
-        timer.ring_full.add(events);
+        timer.ring_full.add(header.events);
     }
-    state.pace.sampled(now_ns, clock::monotonic_ns());
+    recorded.is_ok()
 }
 
 /// Writes one record without callers: incomplete.
@@ -176,7 +333,7 @@ fn record_leaf(thread: &ThreadSlot, header: Header, registers: &Registers) -> Re
     let mut record = thread.ring.reserve();
     header.write(&mut record)?;
     record.push(registers.instruction)?;
-    record.commit()
+    thread.commit(record)
 }
 
 /// Writes one record. Never inlined: its frame is large, and only where there is room for it.
@@ -222,5 +379,5 @@ fn record(
         UNKNOWN_CODE.fetch_add(1, Ordering::Relaxed);
     }
     header.set_quality(&mut record, quality.unwrap_or(Quality::Lost(Lost::Table)));
-    record.commit()
+    thread.commit(record)
 }

@@ -5,15 +5,17 @@
 //! live memory, and the generation in its value tells that it is late.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
-use flashlamp_profile::Tally;
+use flashlamp_profile::{Tally, losses};
 
 use super::shared::HandlerState;
 use super::stack_cell::StackCell;
+use super::wall::{Pools, WallCell};
+use crate::Clock;
 use crate::limits::{RING_WORDS, THREADS_MAX, TIMERS_MAX};
-use crate::ring::Ring;
-use crate::sys;
+use crate::ring::{Full, Reservation, Ring};
+use crate::sys::{self, KernelTimer};
 
 /// One sampled thread.
 #[derive(Debug)]
@@ -39,7 +41,45 @@ pub(crate) struct ThreadSlot {
 
 static THREADS: [OnceLock<Box<ThreadSlot>>; THREADS_MAX] = [const { OnceLock::new() }; THREADS_MAX];
 
+/// A bit for each thread whose ring was written to since the drain last asked: with a thousand
+/// threads it would otherwise look into a thousand empty rings.
+static WRITTEN: [AtomicU64; THREADS_MAX.div_ceil(64)] =
+    [const { AtomicU64::new(0) }; THREADS_MAX.div_ceil(64)];
+
+/// The slots whose rings were written to since the last call, by index. A record that is committed
+/// meanwhile is found by this call or by the next one.
+pub(crate) fn take_written() -> Vec<u32> {
+    let mut written = Vec::new();
+    for (word, first) in WRITTEN.iter().zip((0_u32..).step_by(64)) {
+        // A look first: to swap is to take the line from every handler.
+        if word.load(Ordering::Relaxed) == 0 {
+            continue;
+        }
+        let bits = word.swap(0, Ordering::SeqCst);
+        written.extend(
+            (0..64)
+                .filter(|bit| bits >> bit & 1 == 1)
+                .map(|bit| first + bit),
+        );
+    }
+    written
+}
+
 impl ThreadSlot {
+    /// Publishes a record of this slot's ring, and says so to the drain.
+    ///
+    /// # Signal safety
+    /// Three atomic operations.
+    pub(crate) fn commit(&self, record: Reservation<'_>) -> Result<(), Full> {
+        record.commit()?;
+        let word = usize::try_from(self.index / 64).unwrap_or(usize::MAX);
+        if let Some(word) = WRITTEN.get(word) {
+            // After the record: who takes the bit finds it.
+            word.fetch_or(1 << (self.index % 64), Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
     /// The slot at `index`, made where it does not exist yet. Allocates the first time.
     pub(crate) fn at_or_new(index: u32) -> Option<&'static Self> {
         let cell = THREADS.get(usize::try_from(index).ok()?)?;
@@ -124,23 +164,50 @@ impl Counter {
     }
 }
 
-/// What a handler counted: `taken = lost here + written to the ring`.
+/// What handlers counted, and what only the clocks did: `taken = lost here + written to the ring`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Signals accepted.
+    /// Signals accepted, and those that no handler saw.
     pub(crate) taken: Tally,
     /// Of these, lost because the ring was full.
     pub(crate) ring_full: Tally,
     /// Of these, not looked at because sampling would have taken more time than the program.
     pub(crate) overload: Tally,
+    /// Of these, still to come when the timer was deleted.
+    pub(crate) undelivered: Tally,
+    /// Of these, of threads that had no timer.
+    pub(crate) unseen: Tally,
 }
 
 impl Counts {
+    /// Periods that only the clocks counted.
+    pub(crate) fn add_undelivered(&mut self, periods: u64) {
+        let tally = each_a_sample(periods);
+        self.taken += tally;
+        self.undelivered += tally;
+    }
+
+    /// As [`add_undelivered`](Self::add_undelivered), of threads that had no timer.
+    pub(crate) fn add_unseen(&mut self, periods: u64) {
+        let tally = each_a_sample(periods);
+        self.taken += tally;
+        self.unseen += tally;
+    }
+
+    /// The losses by reason, those of nothing as well.
+    pub(crate) fn losses(&self) -> [(&'static str, Tally); 4] {
+        [
+            (losses::RING_FULL, self.ring_full),
+            (losses::OVERLOAD, self.overload),
+            (losses::UNDELIVERED, self.undelivered),
+            (losses::UNSEEN, self.unseen),
+        ]
+    }
+
     /// What went into the ring.
     pub(crate) fn written(&self) -> Tally {
-        self.taken
-            .saturating_sub(self.ring_full)
-            .saturating_sub(self.overload)
+        let lost: Tally = self.losses().into_iter().map(|(_, tally)| tally).sum();
+        self.taken.saturating_sub(lost)
     }
 
     /// What was counted since `earlier`.
@@ -150,6 +217,8 @@ impl Counts {
             taken: self.taken.saturating_sub(earlier.taken),
             ring_full: self.ring_full.saturating_sub(earlier.ring_full),
             overload: self.overload.saturating_sub(earlier.overload),
+            undelivered: self.undelivered.saturating_sub(earlier.undelivered),
+            unseen: self.unseen.saturating_sub(earlier.unseen),
         }
     }
 }
@@ -159,6 +228,15 @@ impl std::ops::AddAssign for Counts {
         self.taken += other.taken;
         self.ring_full += other.ring_full;
         self.overload += other.overload;
+        self.undelivered += other.undelivered;
+        self.unseen += other.unseen;
+    }
+}
+
+fn each_a_sample(periods: u64) -> Tally {
+    Tally {
+        samples: periods,
+        events: periods,
     }
 }
 
@@ -180,12 +258,35 @@ pub(crate) struct TimerSlot {
     pub(crate) ring_full: Counter,
     /// Of these, not looked at; see [`super::handler`].
     pub(crate) overload: Counter,
+    /// The distance between samples.
+    pub(crate) period_ns: AtomicU64,
+    /// Of a timer on the wall clock; one on the CPU clock does not use it.
+    pub(crate) wall: WallCell,
+    is_wall: AtomicBool,
+    /// The kernel's numbers of the timer and of its [`Waker`](Expired::Waker).
+    kernel: AtomicI32,
+    waker: AtomicI32,
+}
+
+/// Which of a slot's two timers expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expired {
+    /// The one that samples.
+    Timer,
+    /// The one on the thread's CPU clock that ends a pause of the wall clock.
+    Waker,
 }
 
 static TIMERS: [OnceLock<Box<TimerSlot>>; TIMERS_MAX] = [const { OnceLock::new() }; TIMERS_MAX];
 
 /// The upper 16 bits of our signal values: "F1A5" for Flashlamp.
 const MAGIC: u64 = 0xf1a5;
+
+/// Set in the signal values of wakers, above the index.
+const WAKER: u64 = 1 << 31;
+
+/// No timer of the kernel has this number.
+const NO_TIMER: i32 = -1;
 
 impl TimerSlot {
     /// The slot at `index`, made where it does not exist yet.
@@ -201,6 +302,11 @@ impl TimerSlot {
                 taken: Counter::default(),
                 ring_full: Counter::default(),
                 overload: Counter::default(),
+                period_ns: AtomicU64::new(0),
+                wall: WallCell::default(),
+                is_wall: AtomicBool::new(false),
+                kernel: AtomicI32::new(NO_TIMER),
+                waker: AtomicI32::new(NO_TIMER),
             })
         }))
     }
@@ -210,9 +316,12 @@ impl TimerSlot {
         self.index
     }
 
-    /// Gives the slot to a thread, with counters at zero and no session.
-    pub(crate) fn assign(&self, thread: &ThreadSlot, depth_max: usize) {
+    /// Gives the slot to a thread, with counters at zero, no session and no timers.
+    pub(crate) fn assign(&self, thread: &ThreadSlot, clock: Clock, depth_max: usize) {
         self.retire();
+        self.is_wall.store(clock == Clock::Wall, Ordering::SeqCst);
+        self.kernel.store(NO_TIMER, Ordering::SeqCst);
+        self.waker.store(NO_TIMER, Ordering::SeqCst);
         self.taken.reset();
         self.ring_full.reset();
         self.overload.reset();
@@ -221,6 +330,48 @@ impl TimerSlot {
             u32::try_from(depth_max).unwrap_or(u32::MAX),
             Ordering::SeqCst,
         );
+    }
+
+    /// Whether it is on the wall clock.
+    ///
+    /// # Signal safety
+    /// One load.
+    pub(crate) fn is_wall(&self) -> bool {
+        self.is_wall.load(Ordering::Relaxed)
+    }
+
+    /// Leaves the kernel's timers to the handler, which stops and starts them.
+    pub(crate) fn set_kernel_timers(&self, kernel: KernelTimer, waker: Option<KernelTimer>) {
+        self.kernel.store(kernel.number(), Ordering::SeqCst);
+        let waker = waker.map_or(NO_TIMER, KernelTimer::number);
+        self.waker.store(waker, Ordering::SeqCst);
+    }
+
+    /// The kernel's timer.
+    ///
+    /// # Signal safety
+    /// One load.
+    pub(crate) fn kernel(&self) -> Option<KernelTimer> {
+        timer_of(&self.kernel)
+    }
+
+    /// The kernel's timer that ends pauses.
+    ///
+    /// # Signal safety
+    /// One load.
+    pub(crate) fn waker(&self) -> Option<KernelTimer> {
+        timer_of(&self.waker)
+    }
+
+    /// How many periods this time is, at least one: what a thread that was not asked counts as.
+    ///
+    /// # Signal safety
+    /// Integers only.
+    pub(crate) fn periods_in(&self, time: Pools) -> u32 {
+        let time_ns = time.running_ns.saturating_add(time.off_ns);
+        let period_ns = self.period_ns.load(Ordering::Relaxed).max(1);
+        let periods = time_ns.checked_div(period_ns).unwrap_or(0);
+        u32::try_from(periods).unwrap_or(u32::MAX).max(1)
     }
 
     /// The counters as they stand. The handler counts a sample as taken before it counts it as
@@ -232,6 +383,7 @@ impl TimerSlot {
             taken: self.taken.tally(),
             ring_full,
             overload,
+            ..Counts::default()
         }
     }
 
@@ -247,12 +399,23 @@ impl TimerSlot {
         MAGIC << 48 | generation << 32 | u64::from(self.index)
     }
 
-    /// Whether `value` belongs to the slot's present use.
+    /// The value for the timer that ends pauses.
+    pub(crate) fn waker_value(&self) -> u64 {
+        self.signal_value() | WAKER
+    }
+
+    /// Which timer of the slot's present use `value` belongs to; `None` where it is of an earlier
+    /// use.
     ///
     /// # Signal safety
     /// One atomic load.
-    pub(crate) fn is_current(&self, value: u64) -> bool {
-        self.signal_value() == value
+    pub(crate) fn expired(&self, value: u64) -> Option<Expired> {
+        let expired = if value & WAKER == 0 {
+            Expired::Timer
+        } else {
+            Expired::Waker
+        };
+        (self.signal_value() == value & !WAKER).then_some(expired)
     }
 
     /// The slot that a signal's value names; `None` where the value is not ours.
@@ -263,15 +426,26 @@ impl TimerSlot {
         if value >> 48 != MAGIC {
             return None;
         }
-        let index = usize::try_from(value & 0xffff_ffff).ok()?;
-        TIMERS.get(index)?.get().map(AsRef::as_ref)
+        Self::at(u32::try_from(value & 0xffff_ffff & !WAKER).ok()?)
     }
+
+    /// The slot at `index`.
+    ///
+    /// # Signal safety
+    /// One atomic load.
+    pub(crate) fn at(index: u32) -> Option<&'static Self> {
+        let cell = TIMERS.get(usize::try_from(index).ok()?)?;
+        cell.get().map(AsRef::as_ref)
+    }
+}
+
+fn timer_of(number: &AtomicI32) -> Option<KernelTimer> {
+    let number = number.load(Ordering::Relaxed);
+    (number != NO_TIMER).then(|| KernelTimer::of_number(number))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
-
     use super::*;
 
     #[test]
@@ -303,18 +477,23 @@ mod tests {
     fn value_of_an_earlier_use_is_late() {
         let thread = ThreadSlot::at_or_new(4000).unwrap();
         let timer = TimerSlot::at_or_new(16_000).unwrap();
-        timer.assign(thread, 10);
+        timer.assign(thread, Clock::Cpu, 10);
+        for (value, expired) in [
+            (timer.signal_value(), Expired::Timer),
+            (timer.waker_value(), Expired::Waker),
+        ] {
+            assert_eq!(timer.expired(value), Some(expired));
+            assert_eq!(TimerSlot::of_value(value).unwrap().index(), 16_000);
+        }
         let value = timer.signal_value();
-        assert!(timer.is_current(value));
-        assert_eq!(TimerSlot::of_value(value).unwrap().index(), 16_000);
         timer.retire();
-        assert!(!timer.is_current(value));
+        assert_eq!(timer.expired(value), None);
         assert!(
             TimerSlot::of_value(value & 0xffff_ffff).is_none(),
             "no magic"
         );
         assert!(
-            TimerSlot::of_value(MAGIC << 48 | 0xffff_ffff).is_none(),
+            TimerSlot::of_value(MAGIC << 48 | 0x7fff_ffff).is_none(),
             "no such slot"
         );
     }

@@ -3,6 +3,9 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// How often a stack was asked for: as long as that stays, no cell has a question.
+pub(crate) static QUESTIONS: AtomicU64 = AtomicU64::new(0);
+
 /// Where a thread's own stack is, as far as it is known: asked for by its handler, found by the
 /// drain.
 ///
@@ -30,7 +33,7 @@ impl StackCell {
     /// and then it is asked for.
     ///
     /// # Signal safety
-    /// Two loads, or two and a store.
+    /// Two loads, or two and two stores.
     pub(crate) fn of_this_thread(&self, thread_pointer: u64, stack_pointer: u64) -> Range<u64> {
         if self.of.load(Ordering::Acquire) == thread_pointer {
             let place = self.place.load(Ordering::Relaxed);
@@ -42,6 +45,7 @@ impl StackCell {
             }
         }
         self.asked_for.store(thread_pointer, Ordering::Relaxed);
+        QUESTIONS.fetch_add(1, Ordering::Release);
         0..0
     }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::signal::SIGNAL;
-use crate::sys;
+use crate::{clock, sys};
 
 /// The folder with one folder for each thread of this process (proc(5)).
 pub(super) const TASKS: &str = "/proc/self/task";
@@ -21,6 +22,9 @@ pub(crate) fn name(tid: i32) -> String {
 }
 
 static OWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// CPU time of our own threads that have ended.
+static ENDED_CPU_NS: AtomicU64 = AtomicU64::new(0);
 
 /// Marks the calling thread as one of ours, never to be sampled, until dropped.
 #[derive(Debug)]
@@ -55,10 +59,18 @@ impl OwnThread {
 
 impl Drop for OwnThread {
     fn drop(&mut self) {
+        ENDED_CPU_NS.fetch_add(clock::thread_cpu_ns(), Ordering::Relaxed);
         OWN.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&self.tid);
     }
+}
+
+/// CPU time of our own threads.
+pub(crate) fn own_cpu_ns() -> u64 {
+    let of_thread = |tid: i32| sys::clock_ns(sys::thread_cpu_clock(tid));
+    let live: u64 = own().into_iter().map(of_thread).sum();
+    live.saturating_add(ENDED_CPU_NS.load(Ordering::Relaxed))
 }
 
 /// The threads that are ours.

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use flashlamp::Agent;
+use flashlamp::{Agent, Clock};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -57,6 +57,8 @@ pub async fn serve(
     let agent = Agent::builder()
         .service("shop")
         .collector(collector)
+        // Where its threads ran, and where they were: the day has a graph of either kind.
+        .clock(Clock::Wall)
         // Whoever can reach the shop may have a request profiled, which costs time and shows the
         // names of functions. That is right for a demo that listens on the loopback interface; a
         // service that others reach leaves this line out, and then the header is refused.

@@ -88,6 +88,10 @@ fn explain(reason: &str) -> Option<&'static str> {
         losses::COLLECTOR_UNREACHABLE => "The agent could not reach the collector.",
         losses::UNACCOUNTED => "Counted by the kernel, and seen by nobody.",
         losses::OVERLOAD => "Sampling would have taken more time than the program itself.",
+        losses::UNDELIVERED => "CPU time whose signal had not come when sampling ended.",
+        losses::UNSEEN => {
+            "CPU time of threads that had not been found yet, or were too short to be."
+        }
         losses::COLLECTION_FULL => "The agent held too many samples that were not yet sent.",
         _ => return None,
     })

@@ -272,9 +272,10 @@ impl<'f> Reading<'f> {
 
 /// Names that we give to marker frames are read back as such.
 fn marker_kind(name: &str) -> FrameKind {
-    match name {
-        markers::TRUNCATED | markers::INCOMPLETE | markers::NOT_ON_A_THREAD => FrameKind::Marker,
-        _ => FrameKind::Native,
+    if markers::ALL.contains(&name) {
+        FrameKind::Marker
+    } else {
+        FrameKind::Native
     }
 }
 
