@@ -26,10 +26,13 @@ use crate::sys;
 pub enum Clock {
     /// Time on a CPU: one value type, `cpu`. A thread that waits is not sampled.
     ///
-    /// The kernel looks at CPU timers on its tick (100 to 1000 times a second); shorter periods
-    /// arrive as event counts above 1. What runs in step with the tick, for example a thread that
-    /// asks for the time on its own CPU clock and so ends its turn there, is seen too often or too
-    /// rarely, as by every profiler on such timers; the total is right all the same.
+    /// The kernel looks at CPU timers on its tick (100 to 1000 times a second). For a shorter period
+    /// an event of `perf_event_open(2)` takes their place where the kernel lets us have one that counts
+    /// its own part as well (`kernel.perf_event_paranoid` of 1 or less, or the capability
+    /// `CAP_PERFMON`); it takes one descriptor for each thread. Where it does not, shorter periods
+    /// arrive as event counts above 1: totals stay right and detail does not grow. And what runs in step
+    /// with the tick, for example a thread that reads its own CPU clock and so ends its turn there, is
+    /// seen too often or too rarely, as by every profiler on such timers.
     #[default]
     Cpu,
     /// Time that passes: two value types, `wall` and `cpu`. Each sample is charged with the time

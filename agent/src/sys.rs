@@ -328,6 +328,108 @@ impl KernelTimer {
     }
 }
 
+/// A software event of the kernel that signals one thread each time that it had a CPU for a period
+/// (`perf_event_open(2)`): not bound to the tick, unlike the timers. One descriptor each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PerfClock(libc::c_int);
+
+/// `struct perf_event_attr` of `<linux/perf_event.h>` in its first version, 64 bytes.
+#[repr(C)]
+#[derive(Debug, Default)]
+struct PerfAttributes {
+    kind: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup_events: u32,
+    bp_type: u32,
+    config1: u64,
+}
+
+const PERF_TYPE_SOFTWARE: u32 = 1;
+const PERF_COUNT_SW_TASK_CLOCK: u64 = 1;
+const PERF_DISABLED: u64 = 1;
+const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
+const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
+
+impl PerfClock {
+    /// Opens a stopped event of thread `tid` that sends `signal`, in the kernel as well as outside:
+    /// where that is not allowed it fails, and where it is it counts all of the thread's CPU time.
+    pub(crate) fn open(tid: i32, period_ns: u64, signal: i32) -> io::Result<Self> {
+        let attributes = PerfAttributes {
+            kind: PERF_TYPE_SOFTWARE,
+            size: 64,
+            config: PERF_COUNT_SW_TASK_CLOCK,
+            sample_period: period_ns,
+            flags: PERF_DISABLED,
+            wakeup_events: 1,
+            ..PerfAttributes::default()
+        };
+        let (any_cpu, no_group) = (-1, -1);
+        // SAFETY: the call reads the attributes, whose size they state; the rest are integers.
+        let fd = unsafe {
+            libc::syscall(
+                libc::SYS_perf_event_open,
+                &raw const attributes,
+                tid,
+                any_cpu,
+                no_group,
+                PERF_FLAG_FD_CLOEXEC,
+            )
+        };
+        let fd = libc::c_int::try_from(fd).unwrap_or(-1);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let event = Self(fd);
+        event
+            .signal_thread(tid, signal)
+            .inspect_err(|_| event.close())?;
+        Ok(event)
+    }
+
+    /// Has the signal sent to this thread (`fcntl(2)`: `F_SETOWN_EX`, `F_SETSIG`, `O_ASYNC`).
+    fn signal_thread(self, tid: i32, signal: i32) -> io::Result<()> {
+        const F_SETSIG: libc::c_int = 10;
+        const F_SETOWN_EX: libc::c_int = 15;
+        let to_thread = [0_i32, tid];
+        // SAFETY: `struct f_owner_ex` is two ints, the first 0 for a thread; it outlives the call.
+        let owned = unsafe { libc::fcntl(self.0, F_SETOWN_EX, to_thread.as_ptr()) };
+        // SAFETY: integers only.
+        let signalled = unsafe { libc::fcntl(self.0, F_SETSIG, signal) };
+        // SAFETY: integers only.
+        let is_async = unsafe { libc::fcntl(self.0, libc::F_SETFL, libc::O_ASYNC) };
+        if owned < 0 || signalled < 0 || is_async < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    /// The descriptor, as the signal tells it.
+    pub(crate) const fn number(self) -> i32 {
+        self.0
+    }
+
+    /// Starts it.
+    pub(crate) fn start(self) -> io::Result<()> {
+        // SAFETY: integers only.
+        let result = unsafe { libc::ioctl(self.0, PERF_EVENT_IOC_ENABLE, 0) };
+        if result < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    /// Ends it. A signal that is already pending may still arrive.
+    pub(crate) fn close(self) {
+        // SAFETY: the descriptor is ours, and its owner calls this once.
+        unsafe { libc::close(self.0) };
+    }
+}
+
 fn timespec(duration: Duration) -> libc::timespec {
     libc::timespec {
         tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
@@ -370,12 +472,21 @@ pub(crate) fn thread_exists(pid: i32, tid: i32) -> bool {
 
 /// The limit on pending signals (each timer takes one), where it can be read.
 pub(crate) fn pending_signals_limit() -> Option<u64> {
+    soft_limit(libc::RLIMIT_SIGPENDING)
+}
+
+/// The limit on open descriptors, where it can be read.
+pub(crate) fn descriptors_limit() -> Option<u64> {
+    soft_limit(libc::RLIMIT_NOFILE)
+}
+
+fn soft_limit(resource: libc::__rlimit_resource_t) -> Option<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
     // SAFETY: `limit` is a live rlimit that the call may write.
-    let result = unsafe { libc::getrlimit(libc::RLIMIT_SIGPENDING, &raw mut limit) };
+    let result = unsafe { libc::getrlimit(resource, &raw mut limit) };
     (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 

@@ -98,18 +98,27 @@ impl SessionTimer {
         let Some(ended_ns) = self.ended_cpu_ns.filter(|_| !self.timer.is_wall()) else {
             return 0;
         };
-        let period_ns = self.timer.period_ns.load(Ordering::Relaxed).max(1);
-        let since_first = ended_ns
-            .saturating_sub(self.armed_cpu_ns)
-            .checked_sub(self.first_ns);
-        let expired = since_first.map_or(0, |since| since / period_ns + 1);
-        let missing = expired.saturating_sub(self.timer.counts().taken.events);
+        let missing = self.pending(ended_ns);
         // Where sampling ends anywhere, a tick and a period are not over.
+        let period_ns = self.timer.period_ns.load(Ordering::Relaxed).max(1);
         if missing > clock::tick_ns() / period_ns + 1 {
             missing
         } else {
             0
         }
+    }
+
+    fn pending(&self, ended_ns: u64) -> u64 {
+        let period_ns = self.timer.period_ns.load(Ordering::Relaxed).max(1);
+        if self.timer.is_event() {
+            let last = self.timer.wall.account().last;
+            return ended_ns.saturating_sub(last.cpu_ns) / period_ns;
+        }
+        let since_first = ended_ns
+            .saturating_sub(self.armed_cpu_ns)
+            .checked_sub(self.first_ns);
+        let expired = since_first.map_or(0, |since| since / period_ns + 1);
+        expired.saturating_sub(self.timer.counts().taken.events)
     }
 }
 

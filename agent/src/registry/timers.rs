@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::session::{Session, SessionTimer, TimerPlan};
 use super::{Registry, SampledThread};
@@ -14,45 +14,101 @@ use crate::error::StartError;
 use crate::limits;
 use crate::sampler::slot::{ThreadSlot, TimerSlot};
 use crate::sampler::wall::{Account, Reading};
-use crate::sampler::{signal, threads};
-use crate::sys::{self, KernelTimer};
+use crate::sampler::{event, signal, threads};
+use crate::sys::{self, KernelTimer, PerfClock};
 
 /// The kernel's timers of one slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KernelTimers {
     /// The one that samples.
-    pub(crate) timer: KernelTimer,
+    pub(crate) timer: Option<KernelTimer>,
+    /// Or an event that does.
+    event: Option<PerfClock>,
     /// On the wall clock the one that ends pauses, where the kernel gave one.
     pub(crate) waker: Option<KernelTimer>,
 }
 
+/// Set once the kernel has refused an event for good.
+static EVENTS_REFUSED: AtomicBool = AtomicBool::new(false);
+
 impl KernelTimers {
     /// Creates them, disarmed, for a slot that was assigned to the thread.
-    fn create(clock: Clock, tid: i32, slot: &TimerSlot) -> io::Result<Self> {
+    fn create(clock: Clock, period_ns: u64, tid: i32, slot: &TimerSlot) -> io::Result<Self> {
         let of_thread = sys::thread_cpu_clock(tid);
         let create = |clock, value| KernelTimer::create(clock, signal::SIGNAL, tid, value);
-        let timers = match clock {
-            Clock::Cpu => Self {
-                timer: create(of_thread, slot.signal_value())?,
-                waker: None,
+        let event = match clock {
+            Clock::Cpu => event_of(tid, period_ns, slot),
+            Clock::Wall => None,
+        };
+        let timers = match (clock, event) {
+            (Clock::Cpu, Some(_)) => Self {
+                event,
+                ..Self::default()
             },
-            Clock::Wall => Self {
-                timer: create(libc::CLOCK_MONOTONIC, slot.signal_value())?,
+            (Clock::Cpu, None) => Self {
+                timer: Some(create(of_thread, slot.signal_value())?),
+                ..Self::default()
+            },
+            (Clock::Wall, _) => Self {
+                timer: Some(create(libc::CLOCK_MONOTONIC, slot.signal_value())?),
                 // Without it the drain's look ends the pause.
                 waker: create(of_thread, slot.waker_value()).ok(),
+                event: None,
             },
         };
         slot.set_kernel_timers(timers.timer, timers.waker);
         Ok(timers)
     }
 
-    /// Deletes them. A signal that is already pending may still arrive.
-    pub(crate) fn delete(self) {
-        self.timer.delete();
-        if let Some(waker) = self.waker {
-            waker.delete();
+    /// Arms the one that samples. Tells what was left of the last period, none where it was disarmed.
+    pub(crate) fn set(&self, first: Duration, period: Duration) -> io::Result<Duration> {
+        match (self.timer, self.event) {
+            (Some(timer), _) => timer.set(first, period),
+            (None, Some(event)) => event.start().map(|()| Duration::ZERO),
+            (None, None) => Ok(Duration::ZERO),
         }
     }
+
+    /// Deletes them. A signal that is already pending may still arrive.
+    pub(crate) fn delete(self) {
+        for timer in self.timer.into_iter().chain(self.waker) {
+            timer.delete();
+        }
+        if let Some(one) = self.event {
+            event::set(one.number(), 0);
+            one.close();
+        }
+    }
+}
+
+/// An event for a period that is shorter than the kernel's tick: the timers on CPU time are looked at
+/// on the tick only. `None` where the kernel allows none that counts its own part as well (then one
+/// would miss nearly all of a loop of system calls), or descriptors are scarce.
+fn event_of(tid: i32, period_ns: u64, slot: &TimerSlot) -> Option<PerfClock> {
+    if period_ns >= clock::tick_ns() || EVENTS_REFUSED.load(Ordering::Relaxed) {
+        return None;
+    }
+    let event = match PerfClock::open(tid, period_ns, signal::SIGNAL) {
+        Ok(event) => event,
+        Err(error) => {
+            // A thread that has ended, and a full table of descriptors, say nothing of the next one.
+            let is_passing = [libc::ESRCH, libc::EMFILE, libc::ENFILE];
+            let refused = error
+                .raw_os_error()
+                .is_none_or(|code| !is_passing.contains(&code));
+            EVENTS_REFUSED.fetch_or(refused, Ordering::Relaxed);
+            return None;
+        }
+    };
+    // A new descriptor has the lowest number that is free: most are left to the host.
+    let is_scarce = sys::descriptors_limit()
+        .is_some_and(|limit| u64::from(event.number().unsigned_abs()) >= limit / 4 * 3);
+    if is_scarce || !event::set(event.number(), slot.signal_value()) {
+        event.close();
+        return None;
+    }
+    slot.set_event();
+    Some(event)
 }
 
 impl Registry {
@@ -115,7 +171,7 @@ impl Registry {
             .timer_slot(thread, plan.clock, plan.depth_max)
             .ok_or_else(full)?;
         let since_ns = sys::clock_ns(libc::CLOCK_BOOTTIME);
-        let kernel = match KernelTimers::create(plan.clock, tid, timer) {
+        let kernel = match KernelTimers::create(plan.clock, plan.period_ns, tid, timer) {
             Ok(kernel) => kernel,
             Err(source) => {
                 self.release_timer(timer);
@@ -163,7 +219,7 @@ impl Registry {
         timer.wall.begin(&account, due_ns);
         timer.session.store(session, Ordering::SeqCst);
         let period = Duration::from_nanos(plan.period_ns);
-        kernel.timer.set(first, period)?;
+        kernel.set(first, period)?;
         Ok((now.cpu_ns, clock::nanos(first)))
     }
 
@@ -188,7 +244,7 @@ impl Registry {
         let timer = self
             .timer_slot(thread, Clock::Wall, depth_max)
             .ok_or_else(full)?;
-        match KernelTimers::create(Clock::Wall, tid, timer) {
+        match KernelTimers::create(Clock::Wall, 0, tid, timer) {
             Ok(kernel) => Ok((timer, kernel)),
             Err(error) => {
                 self.release_timer(timer);

@@ -156,7 +156,7 @@ impl ProfiledRequest {
             wall.timer.wall.begin(&account, due_ns);
             wall.timer.session.store(self.session, Ordering::SeqCst);
             // Cannot fail on a timer that exists; if it does there are no samples.
-            drop(wall.kernel.timer.set(self.phase, self.period));
+            drop(wall.kernel.set(self.phase, self.period));
             before
         });
         ArmedPoll {
@@ -214,7 +214,7 @@ impl ArmedPoll<'_> {
         // drain once it is done with the cell.
         timer.session.store(0, Ordering::SeqCst);
         let has_paused = timer.wall.claim_when_free();
-        let left = wall.kernel.timer.set(Duration::ZERO, Duration::ZERO).ok();
+        let left = wall.kernel.set(Duration::ZERO, Duration::ZERO).ok();
         let left = left.filter(|left| !left.is_zero());
         self.request.phase = left.unwrap_or(self.request.period);
         // On this thread the handler cannot run while we do: the account is ours, and the counters

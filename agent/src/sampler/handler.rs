@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use libc::{c_int, c_void, siginfo_t, ucontext_t};
 
+use super::event;
 use super::shared::{Inner, with_tables};
 use super::signal;
 use super::slot::{Expired, ThreadSlot, TimerSlot};
@@ -76,17 +77,31 @@ pub(super) extern "C" fn on_sigprof(signal: c_int, info: *mut siginfo_t, context
 unsafe fn expiry_of(info: *mut siginfo_t) -> Option<(&'static TimerSlot, u64, u32)> {
     // SAFETY: valid by the caller's promise.
     let info = unsafe { &*info };
-    if info.si_code != libc::SI_TIMER {
-        return None;
+    match info.si_code {
+        libc::SI_TIMER => {
+            // SAFETY: the value is part of the siginfo of a timer.
+            let value = unsafe { info.si_value() }.sival_ptr.addr() as u64;
+            let timer = TimerSlot::of_value(value)?;
+            // SAFETY: the overrun is part of the siginfo of a timer.
+            let overrun = unsafe { info.si_overrun() };
+            let events = u32::try_from(overrun).unwrap_or(0).saturating_add(1);
+            Some((timer, value, events))
+        }
+        POLL_IN => {
+            // The layout of such a siginfo on 64-bit Linux: after three ints and padding come the
+            // band, a long, and at byte 24 the descriptor, an int (sigaction(2): si_band, si_fd).
+            // SAFETY: word 6 of ints lies inside the 128 bytes of siginfo_t.
+            let descriptor = unsafe { (&raw const *info).cast::<i32>().add(6) };
+            // SAFETY: as above, and the kernel has written all of it.
+            let value = event::value_of(unsafe { descriptor.read() })?;
+            Some((TimerSlot::of_value(value)?, value, 1))
+        }
+        _ => None,
     }
-    // SAFETY: the value is part of the siginfo of a timer.
-    let value = unsafe { info.si_value() }.sival_ptr.addr() as u64;
-    let timer = TimerSlot::of_value(value)?;
-    // SAFETY: the overrun is part of the siginfo of a timer.
-    let overrun = unsafe { info.si_overrun() };
-    let events = u32::try_from(overrun).unwrap_or(0).saturating_add(1);
-    Some((timer, value, events))
 }
+
+/// `si_code` of a signal of a descriptor (`<asm-generic/siginfo.h>`).
+const POLL_IN: c_int = 1;
 
 /// What the signal interrupted.
 struct Interrupted {
@@ -126,10 +141,12 @@ fn on_expiry(timer: &TimerSlot, value: u64, events: u32, interrupted: Interrupte
     let expired = timer.expired(value).filter(|_| session != 0);
     match expired.filter(|expired| is_awaited(timer, *expired)) {
         Some(expired) => {
+            let (events, running_ns) = timer.time_of(events);
             timer.taken.add(events);
             let signal = Signal {
                 session,
                 events,
+                running_ns,
                 expired,
             };
             // SAFETY: we hold this thread's `busy` flag.
@@ -151,6 +168,8 @@ struct Signal {
     session: u32,
     /// Periods that passed.
     events: u32,
+    /// Time on a CPU that they are.
+    running_ns: u64,
     expired: Expired,
 }
 
@@ -186,7 +205,6 @@ fn sample(
         }
         return;
     }
-    let period_ns = timer.period_ns.load(Ordering::Relaxed);
     let header = Header {
         session: signal.session,
         time_ns: now_ns,
@@ -194,7 +212,7 @@ fn sample(
         entry: thread.entry.load(Ordering::Relaxed),
         quality: Quality::Lost(Lost::Room),
         state: State::Running,
-        running_ns: u64::from(signal.events).saturating_mul(period_ns),
+        running_ns: signal.running_ns,
         off_ns: 0,
     };
     if timer.is_wall() {

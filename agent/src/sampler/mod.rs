@@ -1,5 +1,6 @@
 //! The signal path: timers, the handler, and the slots that it reaches.
 
+pub(crate) mod event;
 pub(crate) mod handler;
 mod pace;
 pub(crate) mod shared;

@@ -12,10 +12,10 @@ use flashlamp_profile::{Tally, losses};
 use super::shared::HandlerState;
 use super::stack_cell::StackCell;
 use super::wall::{Pools, WallCell};
-use crate::Clock;
 use crate::limits::{RING_WORDS, THREADS_MAX, TIMERS_MAX};
 use crate::ring::{Full, Reservation, Ring};
 use crate::sys::{self, KernelTimer};
+use crate::{Clock, clock};
 
 /// One sampled thread.
 #[derive(Debug)]
@@ -263,6 +263,8 @@ pub(crate) struct TimerSlot {
     /// Of a timer on the wall clock; one on the CPU clock does not use it.
     pub(crate) wall: WallCell,
     is_wall: AtomicBool,
+    /// Whether it is a perf event: its signals do not say how many periods have passed.
+    is_event: AtomicBool,
     /// The kernel's numbers of the timer and of its [`Waker`](Expired::Waker).
     kernel: AtomicI32,
     waker: AtomicI32,
@@ -305,6 +307,7 @@ impl TimerSlot {
                 period_ns: AtomicU64::new(0),
                 wall: WallCell::default(),
                 is_wall: AtomicBool::new(false),
+                is_event: AtomicBool::new(false),
                 kernel: AtomicI32::new(NO_TIMER),
                 waker: AtomicI32::new(NO_TIMER),
             })
@@ -320,6 +323,7 @@ impl TimerSlot {
     pub(crate) fn assign(&self, thread: &ThreadSlot, clock: Clock, depth_max: usize) {
         self.retire();
         self.is_wall.store(clock == Clock::Wall, Ordering::SeqCst);
+        self.is_event.store(false, Ordering::SeqCst);
         self.kernel.store(NO_TIMER, Ordering::SeqCst);
         self.waker.store(NO_TIMER, Ordering::SeqCst);
         self.taken.reset();
@@ -340,9 +344,44 @@ impl TimerSlot {
         self.is_wall.load(Ordering::Relaxed)
     }
 
+    /// Whether it is a perf event.
+    ///
+    /// # Signal safety
+    /// One load.
+    pub(crate) fn is_event(&self) -> bool {
+        self.is_event.load(Ordering::Relaxed)
+    }
+
+    /// Makes it one.
+    pub(crate) fn set_event(&self) {
+        self.is_event.store(true, Ordering::SeqCst);
+    }
+
+    /// The periods of a signal that says so many, and the CPU time that they are. Signals of a perf
+    /// event say nothing of it: the thread's clock does.
+    ///
+    /// # Signal safety
+    /// Integers only; of a perf event one system call.
+    pub(super) fn time_of(&self, events: u32) -> (u32, u64) {
+        let period_ns = self.period_ns.load(Ordering::Relaxed);
+        if !self.is_event() {
+            return (events, u64::from(events).saturating_mul(period_ns));
+        }
+        let running_ns = self.wall.cpu_since_last(clock::thread_cpu_ns());
+        let half = period_ns / 2;
+        let periods = running_ns.saturating_add(half).checked_div(period_ns);
+        let periods = u32::try_from(periods.unwrap_or(1)).unwrap_or(u32::MAX);
+        (periods.max(1), running_ns)
+    }
+
     /// Leaves the kernel's timers to the handler, which stops and starts them.
-    pub(crate) fn set_kernel_timers(&self, kernel: KernelTimer, waker: Option<KernelTimer>) {
-        self.kernel.store(kernel.number(), Ordering::SeqCst);
+    pub(crate) fn set_kernel_timers(
+        &self,
+        kernel: Option<KernelTimer>,
+        waker: Option<KernelTimer>,
+    ) {
+        let kernel = kernel.map_or(NO_TIMER, KernelTimer::number);
+        self.kernel.store(kernel, Ordering::SeqCst);
         let waker = waker.map_or(NO_TIMER, KernelTimer::number);
         self.waker.store(waker, Ordering::SeqCst);
     }

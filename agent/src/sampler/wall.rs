@@ -361,6 +361,14 @@ impl WallCell {
         late_ns
     }
 
+    /// Time on a CPU since the last sample, where the thread's clock reads `cpu_ns` now.
+    ///
+    /// # Signal safety
+    /// One exchange.
+    pub(crate) fn cpu_since_last(&self, cpu_ns: u64) -> u64 {
+        cpu_ns.saturating_sub(self.cpu_ns.swap(cpu_ns, Ordering::Relaxed))
+    }
+
     /// Notes when the timer expires next.
     ///
     /// # Signal safety
