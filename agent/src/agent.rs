@@ -77,6 +77,9 @@ pub struct Stats {
     pub in_flight: Tally,
     /// Threads that could not be sampled, right now.
     pub threads_missed: usize,
+    /// Whether something else has installed its handler for `SIGPROF`: from then on it gets the
+    /// signals of the agent's timers, and there are no samples.
+    pub handler_replaced: bool,
     /// Panics caught on the agent's own threads.
     pub faults: u64,
 }
@@ -272,6 +275,7 @@ impl Shared {
             taken: ledger.requests_taken + ledger.ended_taken,
             stored: ledger.stored,
             in_flight: ledger.waiting,
+            handler_replaced: registry.handler_replaced,
             faults: registry.faults,
             ..Stats::default()
         };

@@ -69,6 +69,18 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The thread that is to be sampled blocks the sampling signal.
+    #[error(
+        "start sampling: this thread blocks SIGPROF, so it would never be sampled; unblock it \
+         (pthread_sigmask), here or in the thread that started this one"
+    )]
+    SignalBlocked,
+    /// A timer's signal did not arrive.
+    #[error(
+        "start sampling: the signal of a timer (SIGPROF) does not arrive; does this system have \
+         timers that signal threads (SIGEV_THREAD_ID)?"
+    )]
+    SignalsMissing,
     /// The threads of the process cannot be listed, so sampling all of them would sample none.
     #[error(
         "start sampling: list the threads in /proc/self/task; mount /proc in the sandbox (a \

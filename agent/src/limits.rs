@@ -122,6 +122,8 @@ pub(crate) const MODULE_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// How long the memory map is not looked at again where looks bring no news: with thousands of
 /// threads one takes milliseconds.
 pub(crate) const MAPS_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How long a start waits for its first signal: it is there within microseconds, or never.
+pub(crate) const SIGNAL_WAIT: Duration = Duration::from_secs(1);
 /// How long ending a session waits for a handler that is still running.
 pub(crate) const HANDLER_WAIT: Duration = Duration::from_millis(500);
 

@@ -448,6 +448,16 @@ pub(crate) fn unblock_signal(signal: i32) {
     change_mask(libc::SIG_UNBLOCK, signal);
 }
 
+/// Whether the calling thread blocks `signal`.
+pub(crate) fn is_signal_blocked(signal: i32) -> bool {
+    // SAFETY: sigset_t is a C array of integers: all zeroes is valid.
+    let mut mask: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: without a new mask it only asks; `mask` is live.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut mask) };
+    // SAFETY: `mask` is a live sigset_t, empty where it could not be asked for.
+    unsafe { libc::sigismember(&raw const mask, signal) == 1 }
+}
+
 /// Changes this thread's mask by one signal; tells whether that was blocked.
 fn change_mask(how: libc::c_int, signal: i32) -> bool {
     // SAFETY: sigset_t is a C array of integers: all zeroes is valid, and sigemptyset follows.

@@ -614,6 +614,24 @@ fn what_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn thread_that_blocks_the_signal_is_told_so() {
+    // SAFETY: sigset_t is a C array of integers: all zeroes is valid.
+    let mut mask: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `mask` is live, and the signal exists.
+    unsafe { libc::sigaddset(&raw mut mask, libc::SIGPROF) };
+    // SAFETY: changes this thread's mask only.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const mask, std::ptr::null_mut()) };
+    let error = Profiler::builder().start().unwrap_err();
+    assert!(matches!(error, StartError::SignalBlocked), "{error:?}");
+    assert!(error.to_string().contains("pthread_sigmask"));
+    // All threads together may well have others that can be sampled.
+    drop(Profiler::builder().threads(Threads::All).start().unwrap());
+    // SAFETY: as above.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const mask, std::ptr::null_mut()) };
+    drop(Profiler::builder().start().unwrap());
+}
+
+#[test]
 fn two_profilers_of_one_thread_do_not_mix() {
     let slow = Profiler::builder().period(20 * MS).start().unwrap();
     let fast = Profiler::builder()

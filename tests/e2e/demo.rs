@@ -85,6 +85,10 @@ fn the_demo_prints_links_that_hold_the_shops_own_functions() -> Result<()> {
 
     let day = demo.printed("the day's flame graph")?;
     page(&day, &["<svg", "shop::"])?;
+    page(
+        &format!("{day}?clock=wall"),
+        &["<svg", "shop::", "[blocked]"],
+    )?;
     page(&index, &["/profile/", "/day/"])?;
     let collector = day.split("/day/").next().unwrap_or_default().to_owned();
     for (entry, function) in OWN_FUNCTIONS {

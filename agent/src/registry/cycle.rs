@@ -31,6 +31,7 @@ impl Registry {
         let now = clock::monotonic_ns();
         if elapsed(self.modules_checked_ns, now, limits::MODULE_CHECK_INTERVAL) {
             self.refresh_modules();
+            self.check_handler();
         }
         self.look_at_maps();
         #[cfg(feature = "tower")]

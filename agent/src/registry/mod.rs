@@ -6,6 +6,7 @@
 mod cycle;
 mod pauses;
 mod scan;
+mod self_check;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -69,6 +70,9 @@ pub(crate) struct Registry {
     drain_running: bool,
     random: u64,
     record: Vec<u64>,
+    signals_checked: bool,
+    /// Whether our handler was found replaced.
+    pub(crate) handler_replaced: bool,
     /// Panics caught on our own threads.
     pub(crate) faults: u64,
 }
@@ -107,12 +111,14 @@ impl Registry {
             drain_running: false,
             random: sys::random_u64() | 1,
             record: Vec::new(),
+            signals_checked: false,
+            handler_replaced: false,
             faults: 0,
         }
     }
 
     /// Makes sampling possible: the handler, the unwind tables, fault-safe reads.
-    fn prepare(&mut self) -> Result<(), StartError> {
+    fn prepare(&mut self, threads: SessionThreads) -> Result<(), StartError> {
         if !cfg!(all(
             target_os = "linux",
             target_arch = "x86_64",
@@ -123,6 +129,7 @@ impl Registry {
         sys::probe_read(self.pid).map_err(|source| StartError::MemoryReadRefused { source })?;
         PID.store(self.pid, Ordering::SeqCst);
         signal::install().map_err(|source| StartError::SignalRefused { source })?;
+        self.check_signals(threads)?;
         self.refresh_modules();
         // Code that was compiled before now is known from the first sample on.
         self.code_seen = None;
@@ -138,7 +145,7 @@ impl Registry {
     /// As [`StartError`] says; nothing is left behind.
     pub(crate) fn start(&mut self, plan: Plan, seen: &[Seen]) -> Result<u32, StartError> {
         self.drop_timers_of_predecessors(seen);
-        self.prepare()?;
+        self.prepare(plan.threads)?;
         self.last_session = self.last_session.wrapping_add(1).max(1);
         let id = self.last_session;
         let wanted = plan.threads;

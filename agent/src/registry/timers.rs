@@ -232,17 +232,13 @@ impl Registry {
         Duration::from_nanos(self.random % period_ns.max(1) + 1)
     }
 
-    /// Disarmed wall timers of the calling thread, for the requests that it polls.
-    #[cfg(feature = "tower")]
-    pub(crate) fn create_request_timer(
-        &mut self,
-        tid: i32,
-        depth_max: usize,
-    ) -> io::Result<(&'static TimerSlot, KernelTimers)> {
+    /// Disarmed wall timers of the calling thread, without a session.
+    pub(crate) fn create_wall_timers(&mut self) -> io::Result<(&'static TimerSlot, KernelTimers)> {
+        let tid = sys::tid();
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         let thread = self.thread_slot(tid, None).ok_or_else(full)?;
         let timer = self
-            .timer_slot(thread, Clock::Wall, depth_max)
+            .timer_slot(thread, Clock::Wall, limits::DEPTH_DEFAULT)
             .ok_or_else(full)?;
         match KernelTimers::create(Clock::Wall, 0, tid, timer) {
             Ok(kernel) => Ok((timer, kernel)),

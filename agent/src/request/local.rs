@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::io;
 
-use crate::limits;
 use crate::process::Process;
 use crate::registry::KernelTimers;
 use crate::sampler::slot::{ThreadSlot, TimerSlot};
@@ -45,8 +44,7 @@ impl Local {
                 return Ok(wall);
             }
             let mut registry = process.lock();
-            let (timer, kernel) =
-                registry.create_request_timer(sys::tid(), limits::DEPTH_DEFAULT)?;
+            let (timer, kernel) = registry.create_wall_timers()?;
             let wall = WallTimer { timer, kernel };
             local.wall = Some(wall);
             Ok(wall)

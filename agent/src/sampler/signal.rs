@@ -19,15 +19,41 @@ pub(crate) const SIGNAL: c_int = libc::SIGPROF;
 static PREVIOUS: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
 static PREVIOUS_TAKES_INFO: AtomicBool = AtomicBool::new(false);
 
-/// Installs the handler where it is not; remembers a handler that was there. The caller holds
-/// the core's lock.
-pub(crate) fn install() -> io::Result<()> {
+/// What handles the sampling signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Installed {
+    /// Our handler.
+    Ours,
+    /// Somebody else's.
+    Other,
+    /// Nothing: its default action ends the process, or it is ignored.
+    None,
+}
+
+/// What handles the sampling signal now.
+pub(crate) fn installed() -> io::Result<Installed> {
+    let ours = on_sigprof as *const () as usize;
+    Ok(match current()?.sa_sigaction {
+        libc::SIG_DFL | libc::SIG_IGN => Installed::None,
+        handler if handler == ours => Installed::Ours,
+        _ => Installed::Other,
+    })
+}
+
+fn current() -> io::Result<libc::sigaction> {
     // SAFETY: sigaction is a C struct of integers: all zeroes is valid.
     let mut current: libc::sigaction = unsafe { std::mem::zeroed() };
     // SAFETY: only asks; `current` is live.
     if unsafe { libc::sigaction(SIGNAL, std::ptr::null(), &raw mut current) } != 0 {
         return Err(io::Error::last_os_error());
     }
+    Ok(current)
+}
+
+/// Installs the handler where it is not; remembers a handler that was there. The caller holds
+/// the core's lock.
+pub(crate) fn install() -> io::Result<()> {
+    let current = current()?;
     let ours = on_sigprof as *const () as usize;
     let flags = libc::SA_SIGINFO | libc::SA_RESTART;
     if current.sa_sigaction == ours {

@@ -47,6 +47,43 @@ fn assert_balanced(stats: &Stats) {
     assert_eq!(stats.faults, 0);
 }
 
+extern "C" fn other_handler(_signal: libc::c_int) {}
+
+fn set_handler(handler: libc::sighandler_t) {
+    // SAFETY: the handlers used here do nothing, or are the default.
+    let before = unsafe { libc::signal(libc::SIGPROF, handler) };
+    assert_ne!(before, libc::SIG_ERR);
+}
+
+/// Blocks or unblocks the sampling signal for this thread.
+fn change_mask(how: libc::c_int) {
+    // SAFETY: sigset_t is a C array of integers: all zeroes is valid.
+    let mut mask: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `mask` is live, and the signal exists.
+    unsafe { libc::sigaddset(&raw mut mask, libc::SIGPROF) };
+    // SAFETY: changes this thread's mask only.
+    unsafe { libc::pthread_sigmask(how, &raw const mask, std::ptr::null_mut()) };
+}
+
+#[test]
+fn handler_that_was_replaced_is_told_and_the_default_is_undone() {
+    let stub = Stub::accepting();
+    let agent = start(&stub.url);
+    assert!(!agent.stats().handler_replaced);
+    // A signal that comes meanwhile would end the process: those to this thread have to wait, and on
+    // the CPU clock a thread that waits has none.
+    change_mask(libc::SIG_BLOCK);
+    set_handler(libc::SIG_DFL);
+    until("the look", || agent.stats().handler_replaced);
+    change_mask(libc::SIG_UNBLOCK);
+    let before = agent.stats().taken.samples;
+    work(&agent, 5);
+    assert!(agent.stats().taken.samples > before, "our handler is back");
+    set_handler(other_handler as *const () as libc::sighandler_t);
+    let stats = agent.shutdown(SOON);
+    assert_balanced(&stats);
+}
+
 /// Losses without those of the kernel: on a busy machine a CPU timer may not come to its signal.
 fn lost_by_us(stats: &Stats) -> Tally {
     let of_the_kernel = ["undelivered", "unseen"];
