@@ -21,6 +21,7 @@ pub(crate) fn start_session(process: &'static Process, plan: Plan) -> Result<u32
         SessionThreads::One(_) | SessionThreads::None => Vec::new(),
     };
     let mut registry = process.lock();
+    registry = look_at_modules(process, registry);
     let id = registry.start(plan, &seen)?;
     if registry.claim_drain() {
         // The thread waits for the lock that we hold.
@@ -79,13 +80,38 @@ fn round<'p>(
         });
         registry.count_fault(&scanned);
     }
+    if registry.is_module_look_due() {
+        registry.check_handler();
+        registry = look_at_modules(process, registry);
+    }
     let cycled = catch_unwind(AssertUnwindSafe(|| registry.cycle()));
     registry.count_fault(&cycled);
     registry
 }
 
+/// Brings the unwind tables to what is loaded. Where they have to be built, the lock is free meanwhile.
+fn look_at_modules<'p>(
+    process: &'p Process,
+    mut registry: MutexGuard<'p, Registry>,
+) -> MutexGuard<'p, Registry> {
+    let found = catch_unwind(AssertUnwindSafe(|| registry.look_at_modules()));
+    let Ok(Some(found)) = found else {
+        registry.count_fault(&found);
+        return registry;
+    };
+    drop(registry);
+    let built = catch_unwind(AssertUnwindSafe(|| found.build()));
+    registry = process.lock();
+    let adopted = built.and_then(|built| {
+        let adopt = || registry.adopt_modules(built);
+        catch_unwind(AssertUnwindSafe(adopt))
+    });
+    registry.count_fault(&adopted);
+    registry
+}
+
 impl Registry {
-    fn count_fault(&mut self, result: &std::thread::Result<()>) {
+    fn count_fault<R>(&mut self, result: &std::thread::Result<R>) {
         self.faults = self.faults.saturating_add(u64::from(result.is_err()));
     }
 }

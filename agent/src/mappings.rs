@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::limits;
 use crate::sys;
-use crate::unwind::{ObjectIdentity, ObjectUnwindInfo, Tables};
+use crate::unwind::{BuiltObject, ObjectIdentity, ObjectUnwindInfo, Tables};
 
 /// A loaded object: what symbolization needs to know, also after it was unloaded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,34 +78,90 @@ impl Modules {
         self.live.iter()
     }
 
-    /// Compares with the loader and, where something changed, returns tables that hold exactly
-    /// what is loaded now. Copies the unwind sections of new objects; takes the loader's lock.
-    pub(crate) fn refresh(&mut self, pid: i32, tables: &Tables) -> Option<Tables> {
+    /// Compares with the loader: what is loaded now, where that is news. Copies the unwind sections of
+    /// new objects, with the loader's lock held: nobody may load or unload meanwhile.
+    pub(crate) fn look(&self, pid: i32, tables: &Tables) -> Option<Found> {
         let counters = sys::loader_counters();
         if self.counters == Some(counters) {
             return None;
         }
-        let mut next = tables.clone();
-        let mut live = Vec::new();
+        let mut found = Found {
+            counters,
+            live: Vec::new(),
+            new: Vec::new(),
+        };
         sys::for_each_object(&mut |object| {
+            found.counters = object.counters;
             let headers = program_headers(pid, object);
             let Some((module, executable)) = describe(pid, object, &headers) else {
                 return true;
             };
-            if executable && !next.contains(&module.identity()) {
-                next.add(unwind_info(pid, &headers, &module));
+            if executable && !tables.contains(&module.identity()) {
+                found.new.push(unwind_info(pid, &headers, &module));
             }
-            live.push(Arc::new(module));
+            found.live.push(Arc::new(module));
             true
         });
-        live.sort();
-        live.sort_by_key(|module| module.start);
-        let starts: Vec<u64> = live.iter().map(|module| module.start).collect();
+        found.live.sort();
+        found.live.sort_by_key(|module| module.start);
+        Some(found)
+    }
+
+    /// Takes what was found as what is loaded, and returns tables that hold exactly that; `None` where
+    /// something newer was taken meanwhile.
+    pub(crate) fn adopt(&mut self, built: Built, tables: &Tables) -> Option<Tables> {
+        let age = |(added, removed): (u64, u64)| added.saturating_add(removed);
+        if self
+            .counters
+            .is_some_and(|known| age(known) > age(built.counters))
+        {
+            return None;
+        }
+        let mut next = tables.clone();
+        built.new.into_iter().for_each(|object| next.insert(object));
+        let starts: Vec<u64> = built.live.iter().map(|module| module.start).collect();
         next.retain(&starts);
-        self.live = live;
-        self.counters = Some(counters);
+        self.live = built.live;
+        self.counters = Some(built.counters);
         self.generation = self.generation.saturating_add(1);
         Some(next)
+    }
+}
+
+#[cfg(test)]
+impl Modules {
+    /// Looks, builds and adopts.
+    pub(crate) fn refresh(&mut self, pid: i32, tables: &Tables) -> Option<Tables> {
+        let found = self.look(pid, tables)?;
+        self.adopt(found.build(), tables)
+    }
+}
+
+/// What the loader has loaded, and what of it is new.
+#[derive(Debug)]
+pub(crate) struct Found {
+    counters: (u64, u64),
+    live: Vec<Arc<Module>>,
+    new: Vec<ObjectUnwindInfo>,
+}
+
+/// As [`Found`], with the tables of what is new.
+#[derive(Debug)]
+pub(crate) struct Built {
+    counters: (u64, u64),
+    live: Vec<Arc<Module>>,
+    new: Vec<BuiltObject>,
+}
+
+impl Found {
+    /// Builds the tables, which takes time: hold no lock.
+    pub(crate) fn build(self) -> Built {
+        let new = self.new.into_iter().map(ObjectUnwindInfo::build);
+        Built {
+            counters: self.counters,
+            live: self.live,
+            new: new.collect(),
+        }
     }
 }
 

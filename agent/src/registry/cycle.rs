@@ -25,14 +25,15 @@ impl Registry {
         elapsed(self.threads_scanned_ns, clock::monotonic_ns(), pause)
     }
 
-    /// Looks after objects, empties the rings, hands on what is due.
+    /// Whether it is time to compare the unwind tables with what is loaded.
+    pub(crate) fn is_module_look_due(&self) -> bool {
+        let pause = limits::MODULE_CHECK_INTERVAL;
+        elapsed(self.modules_checked_ns, clock::monotonic_ns(), pause)
+    }
+
+    /// Empties the rings, hands on what is due.
     pub(crate) fn cycle(&mut self) {
         self.drained_any = false;
-        let now = clock::monotonic_ns();
-        if elapsed(self.modules_checked_ns, now, limits::MODULE_CHECK_INTERVAL) {
-            self.refresh_modules();
-            self.check_handler();
-        }
         self.look_at_maps();
         #[cfg(feature = "tower")]
         let ended = Process::current().take_ended_requests();

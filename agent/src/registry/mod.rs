@@ -28,7 +28,7 @@ pub(crate) use self::window::{Window, WindowSink};
 use crate::clock;
 use crate::error::StartError;
 use crate::limits;
-use crate::mappings::Modules;
+use crate::mappings::{Built, Found, Modules};
 use crate::maps::Maps;
 use crate::process::Process;
 use crate::sampler::handler::{PID, UNKNOWN_CODE};
@@ -117,7 +117,8 @@ impl Registry {
         }
     }
 
-    /// Makes sampling possible: the handler, the unwind tables, fault-safe reads.
+    /// Makes sampling possible: the handler, fault-safe reads, and where code is. The unwind tables are
+    /// there.
     fn prepare(&mut self, threads: SessionThreads) -> Result<(), StartError> {
         if !cfg!(all(
             target_os = "linux",
@@ -130,7 +131,6 @@ impl Registry {
         PID.store(self.pid, Ordering::SeqCst);
         signal::install().map_err(|source| StartError::SignalRefused { source })?;
         self.check_signals(threads)?;
-        self.refresh_modules();
         // Code that was compiled before now is known from the first sample on.
         self.code_seen = None;
         self.maps_due_ns = 0;
@@ -198,10 +198,15 @@ impl Registry {
         Some(session)
     }
 
-    /// Compares the unwind tables with what is loaded.
-    pub(crate) fn refresh_modules(&mut self) {
+    /// What is loaded, where the unwind tables do not have that.
+    pub(crate) fn look_at_modules(&mut self) -> Option<Found> {
         self.modules_checked_ns = clock::monotonic_ns();
-        if let Some(tables) = self.modules.refresh(self.pid, &shared::published()) {
+        self.modules.look(self.pid, &shared::published())
+    }
+
+    /// Takes over what was found, with its tables.
+    pub(crate) fn adopt_modules(&mut self, built: Built) {
+        if let Some(tables) = self.modules.adopt(built, &shared::published()) {
             self.retired_tables.extend(shared::publish(tables));
         }
     }

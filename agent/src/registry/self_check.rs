@@ -52,7 +52,7 @@ impl Registry {
 
     /// Notes where another handler has taken the place of ours. Where there is none at all, the next
     /// signal of a timer would end the process: then ours is put back.
-    pub(super) fn check_handler(&mut self) {
+    pub(crate) fn check_handler(&mut self) {
         match signal::installed() {
             Ok(Installed::Ours) | Err(_) => {}
             Ok(Installed::Other) => self.handler_replaced = true,

@@ -39,7 +39,7 @@ pub(crate) use self::machine::Registers;
 pub(crate) use self::read_stack::OwnStack;
 use self::read_stack::{Stack, Window};
 use self::step::Steps;
-pub(crate) use self::tables::{ObjectIdentity, ObjectUnwindInfo, Tables};
+pub(crate) use self::tables::{BuiltObject, ObjectIdentity, ObjectUnwindInfo, Tables};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use self::x86_64::of_context;
 use crate::ring::record::Quality;

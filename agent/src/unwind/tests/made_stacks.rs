@@ -498,10 +498,11 @@ fn another_object_at_the_same_address_has_no_tables_yet() {
     };
     for other in [renamed, rebuilt, longer] {
         assert!(!tables.contains(&other), "{other:?}");
-        tables.add(ObjectUnwindInfo {
+        let info = ObjectUnwindInfo {
             identity: other.clone(),
             ..ObjectUnwindInfo::default()
-        });
+        };
+        tables.insert(info.build());
         assert!(tables.contains(&other) && !tables.contains(&object()));
     }
 }
@@ -534,11 +535,12 @@ fn tables_of_program(count: u8, program: &[u8]) -> Tables {
     section.extend(fde);
     section.extend([0; 4]);
     let mut tables = Tables::empty();
-    tables.add(ObjectUnwindInfo {
+    let info = ObjectUnwindInfo {
         identity: object(),
         code: object().range,
         eh_frame: Some((0x8000, section)),
-    });
+    };
+    tables.insert(info.build());
     tables
 }
 
