@@ -62,7 +62,7 @@ fn handler_cost(criterion: &mut Criterion) {
 type Group<'c> = criterion::BenchmarkGroup<'c, criterion::measurement::WallTime>;
 
 fn flashlamp_case(group: &mut Group<'_>, depth: u32) {
-    let profiler = quiet_profiler();
+    let profiler = quiet_profiler(flashlamp::Clock::Cpu);
     let value = flashlamp::bench_support::signal_value(&profiler);
     let (functions, rows, bytes, faults) = flashlamp::bench_support::unwind_tables(&profiler);
     println!("unwind tables: {functions} functions, {rows} rows, {bytes} bytes, {faults} faults");

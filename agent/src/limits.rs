@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Words of one thread's ring (128 KiB): at 1 kHz and 100 frames it holds 150 ms.
 pub(crate) const RING_WORDS: usize = 16 * 1024;
-/// Threads that can have a slot at once: 134 KiB each when all of it is in use.
+/// Threads that can have a slot at once: 142 KiB each when all of it is in use.
 pub(crate) const THREADS_MAX: usize = 4096;
 /// Timers of all sessions together; the handler finds its timer through a static table.
 pub(crate) const TIMERS_MAX: usize = 16 * 1024;

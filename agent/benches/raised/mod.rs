@@ -75,9 +75,9 @@ pub(crate) fn with_busy_drain(work: impl FnOnce()) {
 }
 
 /// A profiler of this thread whose own timer is out of the way: one signal in a thousand seconds.
-pub(crate) fn quiet_profiler() -> Profiler {
+pub(crate) fn quiet_profiler(clock: Clock) -> Profiler {
     Profiler::builder()
-        .clock(Clock::Wall)
+        .clock(clock)
         .period(Duration::from_secs(1000))
         .start()
         .expect("the bench may create timers")

@@ -3,6 +3,8 @@
 use std::hint::black_box;
 use std::mem::MaybeUninit;
 
+use flashlamp::Clock;
+
 use crate::raised::{below, empty_handler, quiet_profiler, stop, time_of_signal, with_busy_drain};
 
 const SIGNALS: usize = 1000;
@@ -141,16 +143,19 @@ fn compare(
     }
 }
 
-/// Compares an empty handler, ours and that of a peer, which `start` installs: one signal a second by
+/// Compares an empty handler, ours on either clock and that of a peer, which `start` installs: one signal a second by
 /// its own timer, the rest is raised. The first number among the arguments sets the turns.
 pub(crate) fn compare_with<P>(peer: &'static str, start: impl FnOnce() -> P) {
     let turns = std::env::args().find_map(|argument| argument.parse().ok());
     let empty = Case::empty();
-    let profiler = quiet_profiler();
-    let value = flashlamp::bench_support::signal_value(&profiler);
-    let ours = Case::installed("flashlamp", value);
+    let profilers = [Clock::Cpu, Clock::Wall].map(quiet_profiler);
+    let ours = |place: usize, name: &'static str| {
+        let value = flashlamp::bench_support::signal_value(&profilers[place]);
+        Case::installed(name, value)
+    };
+    let (cpu, wall) = (ours(0, "flashlamp CPU"), ours(1, "flashlamp wall"));
     let peers = start();
-    let cases = [empty, ours, Case::installed(peer, 0)];
+    let cases = [empty, cpu, wall, Case::installed(peer, 0)];
     let cases = (&cases[..], turns.unwrap_or(20));
     let other_work = vec![1; OTHER_WORK];
     with_busy_drain(|| {
@@ -169,5 +174,5 @@ pub(crate) fn compare_with<P>(peer: &'static str, start: impl FnOnce() -> P) {
         });
     });
     drop(peers);
-    stop(profiler);
+    profilers.into_iter().for_each(stop);
 }
