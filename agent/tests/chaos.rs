@@ -54,6 +54,27 @@ struct Done {
     allocations: AtomicU64,
 }
 
+impl Done {
+    fn each(&self) -> [(&AtomicU64, fn()); 7] {
+        [
+            (&self.libraries, load_a_library),
+            (&self.programs, run_a_program),
+            (&self.forks, fork),
+            (&self.panics, panic_deep_below),
+            (&self.threads, begin_a_thread),
+            (&self.profilers, sample_for_a_moment),
+            (&self.allocations, allocate),
+        ]
+    }
+}
+
+fn again_and_again(stop: &AtomicBool, count: &AtomicU64, work: fn()) {
+    while !stop.load(Ordering::Relaxed) {
+        work();
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 fn chaos() {
     let seconds = std::env::var("FLASHLAMP_CHAOS_SECONDS").ok();
     let seconds = seconds.map_or(60, |text| text.parse().unwrap());
@@ -67,22 +88,10 @@ fn chaos() {
     let on_wall = builder.period(MS).start().unwrap();
     let mut taken = 0;
     std::thread::scope(|scope| {
-        let again_and_again = |count: fn(&Done) -> &AtomicU64, work: fn()| {
-            let (stop, done) = (&stop, &done);
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    work();
-                    count(done).fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        };
-        again_and_again(|done| &done.libraries, load_a_library);
-        again_and_again(|done| &done.programs, run_a_program);
-        again_and_again(|done| &done.forks, fork);
-        again_and_again(|done| &done.panics, panic_deep_below);
-        again_and_again(|done| &done.threads, begin_a_thread);
-        again_and_again(|done| &done.profilers, sample_for_a_moment);
-        again_and_again(|done| &done.allocations, allocate);
+        for (count, work) in done.each() {
+            let stop = &stop;
+            scope.spawn(move || again_and_again(stop, count, work));
+        }
         while Instant::now() < end {
             std::thread::park_timeout(200 * MS);
             // What is collected is handed out meanwhile, as an agent does.
@@ -97,6 +106,9 @@ fn chaos() {
     }
     println!("{taken} samples taken in {seconds} s; {done:?}");
     assert!(taken > 1000);
+    for (count, _) in done.each() {
+        assert_ne!(count.load(Ordering::Relaxed), 0, "{done:?}");
+    }
     let timers = std::fs::read_to_string("/proc/self/timers").unwrap();
     assert_eq!(timers, "", "timers are left");
 }
