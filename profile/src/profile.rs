@@ -154,6 +154,27 @@ impl Profile {
         tallies
     }
 
+    /// The sum of a column by the value of a label; `without` stands for samples that do not have it.
+    pub fn label_totals<'p>(
+        &'p self,
+        key: &str,
+        without: &'p str,
+        column: Column,
+    ) -> BTreeMap<&'p str, u64> {
+        let mut of_set = vec![0_u64; self.labels.len()];
+        for sample in self.samples() {
+            let total = &mut of_set[sample.labels().0 as usize];
+            *total = total.saturating_add(column.of(&sample));
+        }
+        let mut totals = BTreeMap::new();
+        for (set, total) in (0..).zip(of_set).filter(|(_, total)| *total != 0) {
+            let value = self.label(LabelSetId(set), key).unwrap_or(without);
+            let sum: &mut u64 = totals.entry(value).or_default();
+            *sum = sum.saturating_add(total);
+        }
+        totals
+    }
+
     /// What is in the profile. A sample of event count zero was measured, not taken by a
     /// timer: it is not counted here.
     pub fn stored(&self) -> Tally {

@@ -57,6 +57,8 @@ pub struct Answer {
     pub column: Column,
     /// Stored samples and event counts of every entry point, for this clock.
     pub entries: Tallies,
+    /// What the clock says for each entry point, in the unit of the column.
+    pub weights: BTreeMap<String, u64>,
     /// What was lost, by reason, whatever the entry point.
     pub losses: BTreeMap<String, Tally>,
     /// The clocks that have samples here.
@@ -116,6 +118,7 @@ pub fn read(
         allowance,
         base_bytes,
         sum: Sum::default(),
+        weights: BTreeMap::new(),
         losses: BTreeMap::new(),
     };
     for key in present.into_iter().filter(|key| measure.is_in(key)) {
@@ -123,12 +126,13 @@ pub fn read(
             reading.add_range(snapshot, &range)?;
         }
     }
-    let (losses, sum, allowance) = (reading.losses, reading.sum, reading.allowance);
+    let (losses, weights) = (reading.losses, reading.weights);
+    let (sum, allowance) = (reading.sum, reading.allowance);
     let Some(row) = sum.finish() else {
         return Ok(None);
     };
     let entries: usize = row.stored.keys().map(|entry| tally_bytes(entry)).sum();
-    allowance.set(base_bytes + row.profile.heap_bytes() + entries)?;
+    allowance.set(base_bytes + row.profile.heap_bytes() + 2 * entries)?;
     if query
         .entry
         .as_ref()
@@ -141,6 +145,7 @@ pub fn read(
         profile: row.profile,
         losses,
         entries: row.stored,
+        weights,
         data_ns: (row.from_ns, row.until_ns),
         clock,
         clocks,
@@ -229,6 +234,8 @@ struct Reading<'a> {
     /// What was in use before.
     base_bytes: usize,
     sum: Sum,
+    /// By entry point, whichever is asked for.
+    weights: BTreeMap<String, u64>,
     losses: BTreeMap<String, Tally>,
 }
 
@@ -263,6 +270,11 @@ impl Reading<'_> {
         let Some(column) = self.measure.column(&row.profile) else {
             return Ok(());
         };
+        let profile = &row.profile;
+        for (entry, weight) in profile.label_totals(labels::ENTRY, labels::NO_ENTRY, column) {
+            let sum = self.weights.entry(entry.to_owned()).or_default();
+            *sum = sum.saturating_add(weight);
+        }
         let part = Part::default().column(column);
         let entry = self.query.entry.as_deref();
         let part = entry.map_or(part, |entry| part.with_label(labels::ENTRY, entry));

@@ -323,25 +323,28 @@ fn aggregate_page(
     Ok(page::aggregate(&shown)?)
 }
 
-/// The entry points with their part of all event counts: largest first, `(none)` last.
+/// The entry points with their part of what the clock says: largest first, `(none)` last.
 fn shares(answer: &Answer) -> Vec<Entry<'_>> {
-    let total = answer.stored(None).events.max(1);
-    let mut entries: Vec<_> = answer.entries.iter().collect();
-    entries
-        .sort_by_key(|(name, tally)| (*name == labels::NO_ENTRY, std::cmp::Reverse(tally.events)));
+    let total: u64 = answer
+        .weights
+        .values()
+        .copied()
+        .fold(0, u64::saturating_add);
+    let weight_of = |name: &String| answer.weights.get(name).copied().unwrap_or(0);
+    let names = answer.entries.keys();
+    let mut entries: Vec<(&String, u64)> = names.map(|name| (name, weight_of(name))).collect();
+    entries.sort_by_key(|(name, weight)| (*name == labels::NO_ENTRY, std::cmp::Reverse(*weight)));
     #[expect(
         clippy::cast_precision_loss,
         reason = "a share is shown with a few digits"
     )]
-    let share = |events: u64| events as f64 / total as f64;
-    let entry = |name, events| Entry {
-        name,
-        share: Some(share(events)),
-    };
-    entries
-        .into_iter()
-        .map(|(name, tally)| entry(name.as_str(), tally.events))
-        .collect()
+    let share = |weight: u64| weight as f64 / total.max(1) as f64;
+    let mut shares = Vec::with_capacity(entries.len());
+    for (name, weight) in entries {
+        let share = Some(share(weight));
+        shares.push(Entry { name, share });
+    }
+    shares
 }
 
 fn download(query: &Query, answer: &Answer, direction: Direction, format: &str) -> String {

@@ -9,7 +9,7 @@ use super::layout::{Document, name};
 use super::profile::downloads;
 use super::{AggregatePage, Entry, summary};
 use crate::link::{self, AggregateQuery, Bucket, Direction};
-use crate::svg::{Options, Unit};
+use crate::svg::Options;
 use crate::{RenderError, format, text};
 
 /// How many entry points are listed: those with the largest shares, and the chosen one.
@@ -20,7 +20,8 @@ const CLOCKS_MAX: usize = 16;
 /// Renders the merged profile of a day or an hour: where to go from here (other days, hours,
 /// entry points, clocks, directions), samples and losses, the flame graph, the functions.
 ///
-/// Widths are event counts, so that a share is a share of the clock. An empty profile gives a
+/// Widths are the clock's values, so that a share is a share of the clock; event counts where there are
+/// none. An empty profile gives a
 /// page that says so and keeps the navigation.
 ///
 /// # Errors
@@ -28,8 +29,6 @@ const CLOCKS_MAX: usize = 16;
 /// As [`svg::flame_graph`](crate::svg::flame_graph).
 pub fn aggregate(page: &AggregatePage<'_>) -> Result<String, RenderError> {
     let mut options = Options::new(page.profile);
-    options.column = flashlamp_profile::Column::Events;
-    options.unit = Unit::Samples;
     options.direction = page.direction;
     let url = link::aggregate(page.bucket, page.service, page.query());
     let label = format!("Flame graph of this {}", page.bucket.word());

@@ -233,7 +233,10 @@ fn a_day_page_leads_to_its_neighbours_hours_entries_clocks_and_directions() {
         );
     }
     assert!(!html.contains("2026-11-23"));
-    assert!(html.contains("shop::checkout (1 sample, 100%)"));
+    assert!(
+        html.contains("shop::checkout (10 ms, 50.00%)"),
+        "by the clock, not by events"
+    );
 }
 
 #[test]
