@@ -4,7 +4,7 @@
 //! how long; that time is told when the pause ends, and when what was collected is handed on. A
 //! thread that runs is noticed by the timer on its CPU clock; one that has run and waits again, by
 //! the looks here. They go round: [`limits::LOOKS_PER_SECOND`] is the bound on what they cost, and so
-//! of a few paused threads each is looked at in every round of the drain, of 1,000 each every 500 ms,
+//! of a few paused threads each is looked at in every round of the drain, of 1,000 each every 0.7 s,
 //! which is how long time may be charged to the place where a thread waited before.
 
 use std::sync::PoisonError;
