@@ -52,8 +52,17 @@ pub(crate) fn pid() -> i32 {
 /// Nanoseconds of a clock; 0 where the kernel does not know the clock.
 ///
 /// # Signal safety
-/// `clock_gettime` is on the list of signal-safety(7); it takes no lock in the vDSO.
+/// As [`known_clock_ns`].
 pub(crate) fn clock_ns(clock: libc::clockid_t) -> u64 {
+    known_clock_ns(clock).unwrap_or(0)
+}
+
+/// Nanoseconds of a clock; `None` where the kernel does not know it, such as that of a thread that is
+/// gone. That of a thread that has only just begun may stand at 0.
+///
+/// # Signal safety
+/// `clock_gettime` is on the list of signal-safety(7); it takes no lock in the vDSO.
+pub(crate) fn known_clock_ns(clock: libc::clockid_t) -> Option<u64> {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -61,11 +70,11 @@ pub(crate) fn clock_ns(clock: libc::clockid_t) -> u64 {
     // SAFETY: `time` is a live timespec that the call may write.
     let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
     if result != 0 {
-        return 0;
+        return None;
     }
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
-    seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos)
+    Some(seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos))
 }
 
 /// The step of a clock (`clock_getres(2)`); `None` where the kernel does not know the clock.

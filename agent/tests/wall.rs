@@ -312,6 +312,42 @@ fn weights_and_losses_are_the_clocks_of_eight_threads() {
     });
 }
 
+#[test]
+fn threads_that_begin_meanwhile_are_charged_from_there_on() {
+    let stop = AtomicBool::new(false);
+    let profiler = wall(10 * MS).threads(Threads::All).start().unwrap();
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let mut sleepers = Vec::new();
+        for _ in 0..600 {
+            let sleeper = std::thread::Builder::new().name("late".to_owned());
+            sleepers.push(sleeper.spawn_scoped(scope, || park_until(&stop)).unwrap());
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        // They are found when the list of threads is looked at again, within a second or so.
+        let deadline = began + Duration::from_secs(30);
+        while profiler.log().profile().threads().len() < 200 && Instant::now() < deadline {
+            std::thread::sleep(100 * MS);
+        }
+        let log = profiler.stop();
+        let passed = nanos(began.elapsed());
+        stop.store(true, Ordering::Relaxed);
+        sleepers
+            .iter()
+            .for_each(|sleeper| sleeper.thread().unpark());
+        let profile = log.profile();
+        let mut of_thread = BTreeMap::<u64, u64>::new();
+        for sample in profile.samples() {
+            let thread = sample.thread().map(|thread| profile.thread(thread).tid);
+            *of_thread.entry(thread.unwrap_or(0)).or_default() += WALL.of(&sample);
+        }
+        let longest = of_thread.values().max().unwrap();
+        println!("{} threads, {longest} of {passed} ns", of_thread.len());
+        assert!(of_thread.len() >= 200);
+        assert!(*longest <= passed, "{longest} ns of {passed}");
+    });
+}
+
 fn park_until(stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         std::thread::park();

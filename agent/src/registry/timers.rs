@@ -210,7 +210,7 @@ impl Registry {
     ) -> io::Result<(u64, u64)> {
         let first = self.first_delay(plan.period_ns);
         timer.period_ns.store(plan.period_ns, Ordering::SeqCst);
-        let now = Reading::of(tid).unwrap_or_default();
+        let now = Reading::first_of(tid);
         let account = Account {
             last: now,
             ..Account::default()

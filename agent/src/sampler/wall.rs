@@ -60,12 +60,22 @@ impl Reading {
 
     /// Of another thread of this process; `None` where it is gone.
     pub(crate) fn of(tid: i32) -> Option<Self> {
-        let cpu_ns = sys::clock_ns(sys::thread_cpu_clock(tid));
-        (cpu_ns != 0).then(|| Self {
+        let cpu_ns = sys::known_clock_ns(sys::thread_cpu_clock(tid))?;
+        Some(Self::now(cpu_ns))
+    }
+
+    /// Of another thread of this process that begins to be sampled. Its CPU clock stands at 0 where it
+    /// has not run yet, or is gone already.
+    pub(crate) fn first_of(tid: i32) -> Self {
+        Self::now(sys::clock_ns(sys::thread_cpu_clock(tid)))
+    }
+
+    fn now(cpu_ns: u64) -> Self {
+        Self {
             wall_ns: clock::monotonic_ns(),
             cpu_ns,
             switches: None,
-        })
+        }
     }
 }
 
@@ -616,6 +626,17 @@ mod tests {
         };
         let looks: Vec<u32> = (0..5).map(|_| looks_to_ask()).collect();
         assert_eq!(looks, [1, 2, 4, 8, 8]);
+    }
+
+    #[test]
+    fn thread_that_has_not_run_yet_is_charged_from_now_on() {
+        // The clock of no thread: ids end below it (proc(5), pid_max).
+        let nobody = 1 << 23;
+        assert_eq!(Reading::of(nobody), None);
+        let first = Reading::first_of(nobody);
+        assert!(first.wall_ns > 0 && first.wall_ns <= clock::monotonic_ns());
+        assert_eq!(first.cpu_ns, 0);
+        assert!(Reading::of(sys::tid()).is_some_and(|own| own.cpu_ns > 0));
     }
 
     #[test]
