@@ -64,6 +64,8 @@ pub(crate) struct Collection {
     addresses: HashMap<u64, u32>,
     addresses_generation: u64,
     pub(crate) threads: Vec<(i32, Arc<str>)>,
+    /// The last row of time that no sample was charged with: it takes what comes once there is no room.
+    left_over: Option<usize>,
     /// Samples that came when the collection was full.
     pub(crate) overflow: Tally,
 }
@@ -98,6 +100,7 @@ impl Collection {
             addresses: HashMap::new(),
             addresses_generation: 0,
             threads: Vec::new(),
+            left_over: None,
             overflow: Tally::default(),
         }
     }
@@ -194,11 +197,20 @@ impl Collection {
         thread: Option<(i32, &Arc<str>)>,
         entry: u32,
     ) {
+        let wall_ns = pools.running_ns.saturating_add(pools.off_ns);
+        if self.is_full()
+            && let Some(row) = self.left_over.and_then(|row| self.samples.get_mut(row))
+        {
+            row.wall_ns = row.wall_ns.saturating_add(wall_ns);
+            row.cpu_ns = row.cpu_ns.saturating_add(pools.running_ns);
+            return;
+        }
         let stack = Some(self.marker(markers::BETWEEN_SAMPLES));
         let thread = thread.map(|thread| self.thread(thread));
+        self.left_over = Some(self.samples.len());
         self.samples.push(RawSample {
             time_ns,
-            wall_ns: pools.running_ns.saturating_add(pools.off_ns),
+            wall_ns,
             cpu_ns: pools.running_ns,
             stack,
             events: 0,

@@ -191,6 +191,9 @@ fn is_readable_set(set: u64) -> bool {
 }
 
 /// Copies `bytes.len()` bytes at `address` of our own memory; false where not all was readable.
+///
+/// # Signal safety
+/// One system call; may set errno.
 pub(crate) fn read_bytes(pid: i32, address: u64, bytes: &mut [u8]) -> bool {
     vm_read(pid, address, bytes.as_mut_ptr(), bytes.len()) == bytes.len()
 }
@@ -363,6 +366,7 @@ const PERF_COUNT_SW_TASK_CLOCK: u64 = 1;
 const PERF_DISABLED: u64 = 1;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
+const PERF_EVENT_IOC_DISABLE: libc::c_ulong = 0x2401;
 
 impl PerfClock {
     /// Opens a stopped event of thread `tid` that sends `signal`, in the kernel as well as outside:
@@ -434,6 +438,10 @@ impl PerfClock {
 
     /// Ends it. A signal that is already pending may still arrive.
     pub(crate) fn close(self) {
+        // A child that was forked meanwhile has the descriptor as well: to close ours alone would leave
+        // the event running.
+        // SAFETY: integers only.
+        unsafe { libc::ioctl(self.0, PERF_EVENT_IOC_DISABLE, 0) };
         // SAFETY: the descriptor is ours, and its owner calls this once.
         unsafe { libc::close(self.0) };
     }

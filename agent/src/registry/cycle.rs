@@ -39,7 +39,7 @@ impl Registry {
         let ended = Process::current().take_ended_requests();
         self.drain_rings();
         self.look_at_pauses();
-        self.tell_waits_of_windows();
+        self.tell_waits_where_due();
         for session in self.sessions.values_mut() {
             session.seal_window(false);
             session.flush_if_due();
@@ -97,12 +97,17 @@ fn take_in(
 }
 
 impl Session {
+    /// Whether there are enough samples for the flush callback.
+    pub(super) fn is_flush_due(&self) -> bool {
+        let flush = self.flush_at.as_ref();
+        flush.is_some_and(|flush| self.collection.samples.len() >= flush.samples)
+    }
+
     /// Hands the samples, when there are enough, to the thread that runs the flush callback.
     fn flush_if_due(&mut self) {
-        let Some(flush) = &self.flush_at else { return };
-        if self.collection.samples.len() < flush.samples {
+        let Some(flush) = self.flush_at.as_ref().filter(|_| self.is_flush_due()) else {
             return;
-        }
+        };
         let to = flush.to.clone();
         let chunk = self.take_chunk();
         // The callback is slow and its queue full, or its thread is gone: keep collecting, up to

@@ -18,7 +18,7 @@ use crate::collection::Resolver;
 use crate::limits;
 use crate::process::Process;
 use crate::sampler::slot::{ThreadSlot, TimerSlot};
-use crate::sampler::wall::{Look, Pools, Reading};
+use crate::sampler::wall::{Held, Look, Pools, Reading};
 
 impl Registry {
     /// Looks at as many paused timers as it is time for.
@@ -30,11 +30,13 @@ impl Registry {
         let mut looks_left = looks.clamp(1, limits::LOOKS_PER_SECOND);
         for _ in 0..self.timers_made {
             self.next_look = (self.next_look + 1) % self.timers_made;
-            let Some(timer) = TimerSlot::at(self.next_look).filter(|timer| timer.wall.hold())
-            else {
+            let Some(timer) = TimerSlot::at(self.next_look) else {
                 continue;
             };
-            self.look_at(timer);
+            let Some(held) = timer.wall.hold() else {
+                continue;
+            };
+            self.look_at(timer, held);
             looks_left -= 1;
             if looks_left == 0 {
                 break;
@@ -43,28 +45,31 @@ impl Registry {
     }
 
     /// Looks at one paused timer, whose cell is held.
-    fn look_at(&mut self, timer: &TimerSlot) {
+    fn look_at(&mut self, timer: &TimerSlot, held: Held<'_>) {
         let thread = ThreadSlot::at(timer.thread.load(Ordering::SeqCst));
         let session = timer.session.load(Ordering::SeqCst);
+        let period_ns = timer.period_ns.load(Ordering::Relaxed);
+        let waker_ns = period_ns.saturating_add(2 * clock::tick_ns());
         let asks = thread
+            .filter(|_| session != 0)
             .and_then(|thread| Reading::of(thread.tid.load(Ordering::SeqCst)))
-            .filter(|now| session != 0 && timer.wall.look(now) == Look::Ask);
+            .filter(|now| timer.wall.look(now, waker_ns) == Look::Ask);
         let (Some(thread), Some(now)) = (thread, asks) else {
-            timer.wall.release();
             return;
         };
         self.drain_rings();
         self.tell_wait(session, thread, timer, &now);
-        let period_ns = timer.period_ns.load(Ordering::Relaxed);
         let first = self.first_delay(period_ns);
         if let Some(waker) = timer.waker() {
             let _left = waker.set(Duration::ZERO, Duration::ZERO);
         }
+        // Armed before the cell is handed back: whoever disarms it waits for that. What expires
+        // meanwhile is late.
         let due_ns = clock::monotonic_ns().saturating_add(clock::nanos(first));
-        timer.wall.resume(due_ns);
         if let Some(kernel) = timer.kernel() {
             let _left = kernel.set(first, Duration::from_nanos(period_ns));
         }
+        held.resume(due_ns);
     }
 
     /// Tells what the thread of a paused timer waited until `now`; the cell is held.
@@ -85,7 +90,7 @@ impl Registry {
         if passed.time.off_ns == 0 {
             return;
         }
-        let events = timer.periods_in(passed.time);
+        let events = timer.periods_in(passed.time.off_ns);
         timer.taken.add(events);
         let wait = Wait {
             time_ns: now.wall_ns,
@@ -111,12 +116,13 @@ impl Registry {
         self.tell_waits_of(session, |_| true);
     }
 
-    /// As [`tell_waits`](Self::tell_waits), for sessions whose window is over.
-    pub(super) fn tell_waits_of_windows(&mut self) {
+    /// As [`tell_waits`](Self::tell_waits), for sessions that are about to hand on what they have.
+    pub(super) fn tell_waits_where_due(&mut self) {
         let now_ns = clock::monotonic_ns();
         let sessions = self.sessions.values();
-        let over = sessions.filter(|session| session.is_window_over(now_ns));
-        for session in over.map(|session| session.id).collect::<Vec<_>>() {
+        let due =
+            sessions.filter(|session| session.is_window_over(now_ns) || session.is_flush_due());
+        for session in due.map(|session| session.id).collect::<Vec<_>>() {
             self.tell_waits(session);
             self.note_unseen(session);
         }
@@ -145,21 +151,21 @@ impl Registry {
 
     fn tell_waits_of(&mut self, session: u32, of: impl Fn(&SessionTimer) -> bool) {
         let timers = self.sessions.get(&session).map(|session| &session.timers);
-        let paused: Vec<(i32, &'static ThreadSlot, &'static TimerSlot)> = timers
-            .into_iter()
-            .flatten()
-            .filter(|one| of(one) && one.timer.wall.hold())
-            .map(|one| (one.tid, one.thread, one.timer))
-            .collect();
+        let timers = timers.into_iter().flatten().filter(|one| of(one));
+        let hold = |one: &SessionTimer| {
+            let held = one.timer.wall.hold()?;
+            Some((one.tid, one.thread, one.timer, held))
+        };
+        let paused: Vec<_> = timers.filter_map(hold).collect();
         if paused.is_empty() {
             return;
         }
         // A handler writes its record before it pauses: by now all of them are there.
         self.drain_rings();
-        for (tid, thread, timer) in paused {
+        for (tid, thread, timer, held) in paused {
             let now = Reading::of(tid).unwrap_or_else(|| timer.wall.last_seen());
             self.tell_wait(session, thread, timer, &now);
-            timer.wall.release();
+            drop(held);
         }
     }
 }

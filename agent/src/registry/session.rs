@@ -326,6 +326,7 @@ impl Session {
             one.kernel.delete();
             self.retire(one);
             self.unseen.thread_is_gone(one.counted_cpu_ns());
+            self.waiting.remove(&one.thread.index);
         }
         gone.into_iter().map(|one| one.timer).collect()
     }

@@ -75,7 +75,7 @@ impl KernelTimers {
             timer.delete();
         }
         if let Some(one) = self.event {
-            event::set(one.number(), 0);
+            // Its signals that still come find the slot, and that they are late.
             one.close();
         }
     }
@@ -91,11 +91,17 @@ fn event_of(tid: i32, period_ns: u64, slot: &TimerSlot) -> Option<PerfClock> {
     let event = match PerfClock::open(tid, period_ns, signal::SIGNAL) {
         Ok(event) => event,
         Err(error) => {
-            // A thread that has ended, and a full table of descriptors, say nothing of the next one.
-            let is_passing = [libc::ESRCH, libc::EMFILE, libc::ENFILE];
+            let for_good = [
+                libc::EACCES,
+                libc::EPERM,
+                libc::ENOSYS,
+                libc::EINVAL,
+                libc::ENOENT,
+                libc::EOPNOTSUPP,
+            ];
             let refused = error
                 .raw_os_error()
-                .is_none_or(|code| !is_passing.contains(&code));
+                .is_some_and(|code| for_good.contains(&code));
             EVENTS_REFUSED.fetch_or(refused, Ordering::Relaxed);
             return None;
         }

@@ -252,7 +252,10 @@ fn tell_wait(timer: &TimerSlot, session: u32, entry: u32, passed: Pools) {
 impl Drop for ArmedPoll<'_> {
     fn drop(&mut self) {
         self.request.left_ns = clock::monotonic_ns();
-        if let Some((wall, before)) = self.armed.take() {
+        // In a child that was forked within the poll the timer is the parent's, and nobody is there
+        // who could give back the cell.
+        let armed = self.armed.take();
+        if let Some((wall, before)) = armed.filter(|_| self.request.process.is_current()) {
             self.disarm(wall, &before);
         }
     }

@@ -1,7 +1,7 @@
 //! Which timer slot the signal of a perf event is for.
 //!
 //! Such a signal says only which descriptor it is of. The table is made when the first event is, and
-//! never freed; a signal that arrives late finds no slot, or one whose use is over.
+//! never freed; a signal that arrives late finds a slot whose use is over.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use crate::sys;
 /// Descriptors that can be events: half a megabyte of words, of which the used ones take memory.
 const DESCRIPTORS_MAX: usize = 65_536;
 
-/// Signal values by descriptor; 0 where there is none.
+/// Signal values by descriptor; 0 where there was never any.
 static VALUES: OnceLock<Box<[AtomicU64]>> = OnceLock::new();
 
 /// Has signals of this descriptor mean this value; false where its number is too high.

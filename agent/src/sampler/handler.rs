@@ -36,7 +36,7 @@ use crate::unwind::{OwnStack, Registers, ThreadState, of_context, walk};
 /// The process that samples: stack reads name it.
 pub(crate) static PID: AtomicI32 = AtomicI32::new(0);
 
-/// Signals of timers whose session had ended.
+/// Signals that nobody waited for: of timers whose session had ended, or that had paused meanwhile.
 pub(crate) static LATE_SIGNALS: AtomicU64 = AtomicU64::new(0);
 
 /// Samples that met code of which nothing was known: the drain then looks where code is.
@@ -46,7 +46,7 @@ pub(crate) static UNKNOWN_CODE: AtomicU64 = AtomicU64::new(0);
 ///
 /// # Signal safety
 /// Keeps errno; takes no lock, allocates and formats nothing. Its system calls are gettid(2) on a
-/// thread's first sample; `rt_sigprocmask(2)` for pages of the stack, `process_vm_readv(2)` where it
+/// thread's first sample; of a perf event `clock_gettime(2)`; `rt_sigprocmask(2)` for pages of the stack, `process_vm_readv(2)` where it
 /// is not the thread's own; on the wall clock `clock_gettime(2)`, `getrusage(2)`, `process_vm_readv(2)`
 /// of the interrupted instruction, and `timer_settime(2)` where the thread waits. Bounded by the
 /// maximum depth and [`crate::limits::STACK_READS_MAX`].
@@ -310,7 +310,7 @@ pub(crate) fn tell_wait(
     let header = Header {
         session,
         time_ns,
-        events: timer.periods_in(passed),
+        events: timer.periods_in(passed.off_ns),
         entry,
         quality: Quality::Complete,
         state: State::Still,

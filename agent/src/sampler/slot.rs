@@ -11,7 +11,7 @@ use flashlamp_profile::{Tally, losses};
 
 use super::shared::HandlerState;
 use super::stack_cell::StackCell;
-use super::wall::{Pools, WallCell};
+use super::wall::WallCell;
 use crate::limits::{RING_WORDS, THREADS_MAX, TIMERS_MAX};
 use crate::ring::{Full, Reservation, Ring};
 use crate::sys::{self, KernelTimer};
@@ -406,8 +406,7 @@ impl TimerSlot {
     ///
     /// # Signal safety
     /// Integers only.
-    pub(crate) fn periods_in(&self, time: Pools) -> u32 {
-        let time_ns = time.running_ns.saturating_add(time.off_ns);
+    pub(crate) fn periods_in(&self, time_ns: u64) -> u32 {
         let period_ns = self.period_ns.load(Ordering::Relaxed).max(1);
         let periods = time_ns.checked_div(period_ns).unwrap_or(0);
         u32::try_from(periods).unwrap_or(u32::MAX).max(1)
@@ -429,6 +428,7 @@ impl TimerSlot {
     /// Ends the slot's use: signals of the old generation are late from here on.
     pub(crate) fn retire(&self) {
         self.session.store(0, Ordering::SeqCst);
+        self.wall.retire();
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 

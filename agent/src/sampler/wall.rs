@@ -277,8 +277,30 @@ const UNKNOWN: u64 = u64::MAX;
 pub(crate) enum Look {
     /// It has not run, or is running: nothing to do.
     Leave,
-    /// It has run and waits again: ask where.
+    /// It has run and waits again, or runs on: ask where.
     Ask,
+}
+
+/// The cell of a paused timer in the hands of another thread. Dropped, the timer stays paused.
+#[derive(Debug)]
+pub(crate) struct Held<'c> {
+    cell: &'c WallCell,
+    resumes: bool,
+}
+
+impl Held<'_> {
+    /// The timer, which is armed by now, goes on; it expires at `due_ns`.
+    pub(crate) fn resume(mut self, due_ns: u64) {
+        self.cell.due_ns.store(due_ns, Ordering::Relaxed);
+        self.resumes = true;
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let pause = if self.resumes { ACTIVE } else { PAUSED };
+        self.cell.pause.store(pause, Ordering::SeqCst);
+    }
 }
 
 impl WallCell {
@@ -457,33 +479,36 @@ impl WallCell {
         }
     }
 
-    /// Takes the cell of a paused timer for another thread; [`release`](Self::release) or
-    /// [`resume`](Self::resume) it.
-    pub(crate) fn hold(&self) -> bool {
+    /// Takes the cell of a paused timer for another thread, until that drops it.
+    pub(crate) fn hold(&self) -> Option<Held<'_>> {
         let held = self
             .pause
             .compare_exchange(PAUSED, HELD, Ordering::SeqCst, Ordering::SeqCst);
-        held.is_ok()
+        // Not `then_some`: one that is made and dropped gives back what nobody took.
+        held.is_ok().then(|| Held {
+            cell: self,
+            resumes: false,
+        })
     }
 
-    /// The timer stays paused.
-    pub(crate) fn release(&self) {
-        self.pause.store(PAUSED, Ordering::SeqCst);
-    }
-
-    /// The timer goes on, from `due_ns` on.
-    pub(crate) fn resume(&self, due_ns: u64) {
-        self.due_ns.store(due_ns, Ordering::Relaxed);
+    /// Nobody is paused here any more: the timer is deleted.
+    pub(crate) fn retire(&self) {
         self.pause.store(ACTIVE, Ordering::SeqCst);
     }
 
     /// Looks at a paused thread whose clocks read `now`. Only for whoever holds the cell.
-    pub(crate) fn look(&self, now: &Reading) -> Look {
+    ///
+    /// A thread that has run for longer than `waker_ns` should have been woken by the timer on its CPU
+    /// clock: there is none, or it expired while somebody held the cell.
+    pub(crate) fn look(&self, now: &Reading, waker_ns: u64) -> Look {
         let before = self.seen_cpu_ns.swap(now.cpu_ns, Ordering::Relaxed);
         self.seen_ns.store(now.wall_ns, Ordering::Relaxed);
         let since_pause = now
             .cpu_ns
             .saturating_sub(self.paused_cpu_ns.load(Ordering::Relaxed));
+        if since_pause > waker_ns {
+            return Look::Ask;
+        }
         let waits_again = since_pause >= STILL_NS && before == now.cpu_ns;
         if !waits_again {
             return Look::Leave;
@@ -579,16 +604,23 @@ mod tests {
     fn pause_ends_once_whoever_comes_first() {
         let cell = WallCell::default();
         cell.begin(&Account::default(), 0);
-        assert!(cell.is_active() && !cell.claim() && !cell.hold());
+        assert!(cell.is_active() && !cell.claim() && cell.hold().is_none());
         cell.pause();
-        assert!(!cell.is_active() && cell.hold());
-        assert!(!cell.claim() && !cell.hold(), "somebody else has it");
-        cell.release();
+        assert!(!cell.is_active());
+        let held = cell.hold();
+        assert!(held.is_some());
+        assert!(
+            !cell.claim() && cell.hold().is_none(),
+            "somebody else has it"
+        );
+        drop(held);
         assert!(cell.claim() && cell.is_active());
         cell.pause();
-        assert!(cell.hold());
-        cell.resume(7);
+        cell.hold().unwrap().resume(7);
         assert!(cell.is_active() && !cell.claim());
+        cell.pause();
+        cell.retire();
+        assert!(cell.is_active() && cell.hold().is_none());
     }
 
     #[test]
@@ -608,24 +640,32 @@ mod tests {
             cell.pause();
             for look in 0..20 {
                 assert_eq!(
-                    cell.look(&reading(look, cpu_ms, 0)),
+                    cell.look(&reading(look, cpu_ms, 0), 20 * MS),
                     Look::Leave,
                     "it has not run"
                 );
             }
             cpu_ms += 1;
             assert_eq!(
-                cell.look(&reading(30, cpu_ms, 0)),
+                cell.look(&reading(30, cpu_ms, 0), 20 * MS),
                 Look::Leave,
                 "it may be running"
             );
-            let looks = (1..100).find(|_| cell.look(&reading(40, cpu_ms, 0)) == Look::Ask);
-            assert!(cell.hold());
-            cell.resume(0);
+            let looks = (1..100).find(|_| cell.look(&reading(40, cpu_ms, 0), 20 * MS) == Look::Ask);
+            cell.hold().unwrap().resume(0);
             looks.unwrap()
         };
         let looks: Vec<u32> = (0..5).map(|_| looks_to_ask()).collect();
         assert_eq!(looks, [1, 2, 4, 8, 8]);
+    }
+
+    #[test]
+    fn thread_that_runs_on_is_asked_where_no_timer_woke_it() {
+        let cell = WallCell::default();
+        cell.begin(&Account::default(), 0);
+        cell.pause();
+        assert_eq!(cell.look(&reading(15, 15, 0), 20 * MS), Look::Leave);
+        assert_eq!(cell.look(&reading(30, 30, 0), 20 * MS), Look::Ask);
     }
 
     #[test]
