@@ -115,6 +115,9 @@ pub(crate) const THREAD_SCAN_INTERVAL: Duration = Duration::from_millis(50);
 /// How many times as long as it took to list and compare them the next time waits: that takes a
 /// thousandth of a core. A thousand threads take 1 ms and are listed every second.
 pub(crate) const THREAD_SCAN_COST: u64 = 1_000;
+/// How long the next listing waits at most, for each thread there is: a few threads are looked for
+/// often, however long a busy machine takes.
+pub(crate) const THREAD_SCAN_PAUSE: Duration = Duration::from_millis(1);
 /// How often threads are listed at least.
 pub(crate) const THREAD_SCAN_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often the list of loaded objects is compared with the loader's counters.

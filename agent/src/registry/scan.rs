@@ -46,7 +46,10 @@ impl Registry {
         }
         let cost_ns = clock::thread_cpu_ns().saturating_sub(began_ns);
         let pause = Duration::from_nanos(cost_ns.saturating_mul(limits::THREAD_SCAN_COST));
-        self.scan_pause = pause.clamp(limits::THREAD_SCAN_INTERVAL, limits::THREAD_SCAN_PAUSE_MAX);
+        let threads = u32::try_from(seen.len()).unwrap_or(u32::MAX);
+        let longest = limits::THREAD_SCAN_PAUSE.saturating_mul(threads);
+        let longest = longest.clamp(limits::THREAD_SCAN_INTERVAL, limits::THREAD_SCAN_PAUSE_MAX);
+        self.scan_pause = pause.clamp(limits::THREAD_SCAN_INTERVAL, longest);
     }
 
     fn compare_threads(&mut self, seen: &[Seen]) {
